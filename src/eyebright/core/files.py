@@ -1,0 +1,95 @@
+"""Files that are whole or absent: written aside, flushed, renamed. And the hashes that bind them."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from eyebright.core.errors import ResourceError
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ResourceError(
+            f"{path} could not be written: {reason}. What was there before is kept; "
+            "free some space or choose a folder that can be written."
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces ``path`` by ``content`` in one step. Raises ``ResourceError`` and leaves the old file where that fails."""
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces ``path`` by ``text`` in UTF-8, in one step."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces ``path`` by ``value`` as indented JSON, in one step. NaN and infinity are refused (``ValueError``)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory to fill; it takes the name ``path`` only when the block ends well, replacing what was there.
+
+    Raises ``ResourceError`` where the disk refuses; then ``path`` is as it was.
+    """
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        os.chmod(aside, 0o755)
+    try:
+        with _disk_errors(path):
+            yield aside
+            if path.exists():
+                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+                os.replace(path, old / path.name)
+                os.replace(aside, path)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(aside, path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256 in hexadecimal, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+    """The sha256 of a value's canonical JSON: equal for equal values, whatever the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def cache_home() -> Path:
+    """Where caches live: ``EYEBRIGHT_CACHE``, else ``XDG_CACHE_HOME/eyebright``, else ``~/.cache/eyebright``."""
+    if own := os.environ.get("EYEBRIGHT_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eyebright"
