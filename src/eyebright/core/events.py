@@ -5,6 +5,7 @@ One stream feeds ``events.jsonl``, the terminal's progress bar and the tests.
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,13 +81,16 @@ class EventLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: IO[str] = path.open("a", encoding="utf-8")
+        # A file name that is not UTF-8 comes as lone surrogates; written out as \udcNN they are JSON again.
+        self._file: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Progress):
             return
         row = {"time": round(time.time(), 3), "event": type(event).__name__.lower(), **dataclasses.asdict(event)}
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if "metrics" in row:  # a loss that ran away is NaN, which JSON cannot say
+            row["metrics"] = {name: value if math.isfinite(value) else None for name, value in row["metrics"].items()}
+        self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:

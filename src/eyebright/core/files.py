@@ -67,13 +67,23 @@ def new_directory(path: Path) -> Iterator[Path]:
             yield aside
             if path.exists():
                 old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-                os.replace(path, old / path.name)
-                os.replace(aside, path)
-                shutil.rmtree(old, ignore_errors=True)
+                try:
+                    os.replace(path, old / path.name)
+                    _replace_or_put_back(aside, path, old / path.name)
+                finally:
+                    shutil.rmtree(old, ignore_errors=True)
             else:
                 os.replace(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _replace_or_put_back(new: Path, path: Path, old: Path) -> None:
+    try:
+        os.replace(new, path)
+    except BaseException:
+        os.replace(old, path)
         raise
 
 

@@ -1,1 +1,7 @@
-"""To be described."""
+"""Bytes to pixels: the only place where a picture is decoded and resized, for training, measuring and serving alike.
+
+``decode``      encoded bytes -> upright RGB, or an ``ImageError`` that says why not
+``preprocess``  a decoded picture -> a model's own size
+
+It never reads a file, never guesses by a file's name and never needs torch.
+"""

@@ -1,0 +1,80 @@
+# The only words one needs: make setup | check | test | fix | bench | docs | demo | clean
+#
+# Every word but clean sees to the environment first: .venv is made where it is missing, brought up to date where pyproject.toml
+# or the constraints are newer, and built again where it is broken or of an old Python.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+# An environment that was copied or moved still names its old place in its scripts, and would run what lies there.
+AT_HOME := import pip, sys; assert sys.prefix in open(sys.prefix + "/bin/pip").read(1000)
+WORKS := $(BIN)/python -c '$(AT_HOME); $(RECENT)' >/dev/null 2>&1
+
+# Debian's Python comes without ensurepip; a pip that is already there can stand in for it.
+VENV_WITHOUT_ENSUREPIP := $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test fix bench docs demo clean
+.SILENT:
+MAKEFLAGS += --no-print-directory
+
+# Nothing outside the project decides what is installed or imported here.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONNOUSERSITE := 1
+
+help:
+	echo "make setup   build or update .venv"
+	echo "make check   formatting, lint, types, who may import whom"
+	echo "make test    every test"
+	echo "make fix     format, and repair what can be repaired"
+	echo "make demo    train, measure and explain a small model"
+	echo "make bench   measure speed and accuracy, where bench/ is"
+	echo "make docs    build the documentation, where docs/build.py is"
+	echo "make clean   remove .venv and caches"
+
+setup: $(READY)
+
+# A broken environment loses its stamp before make looks at it: the rule below then builds it anew.
+ifneq ($(MAKECMDGOALS),clean)
+$(shell if [ -e $(READY) ] && ! $(WORKS); then rm -f $(READY); fi)
+endif
+
+$(READY): pyproject.toml requirements/constraints.txt
+	command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; Python 3.11 or newer is needed (make PYTHON=python3.12 setup)." >&2; exit 1; }
+	$(PYTHON) -c '$(RECENT)' || { echo "make: $$($(PYTHON) --version) was found; Python 3.11 or newer is needed (make PYTHON=python3.12 setup)." >&2; exit 1; }
+	if ! $(WORKS); then \
+		rm -rf .venv && $(PYTHON) -m venv .venv >/dev/null 2>&1 || { $(VENV_WITHOUT_ENSUREPIP); } || \
+		{ echo "make: .venv could not be made; Debian needs: apt install python3-venv" >&2; exit 1; }; \
+	fi
+	echo "Installing what eyebright needs into .venv (minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint requirements/constraints.txt
+	touch $@
+
+check: setup
+	$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make fix" >&2; exit 1; }
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	echo "All checks passed."
+
+test: setup
+	$(BIN)/pytest
+
+fix: setup
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+demo: setup
+	$(BIN)/python examples/demo.py
+
+bench: setup
+	if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; else echo "There is no bench/ yet."; fi
+
+docs: setup
+	if [ -e docs/build.py ]; then $(BIN)/python docs/build.py; else echo "The documentation is read as it is: docs/*.md"; fi
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

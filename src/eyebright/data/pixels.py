@@ -1,0 +1,134 @@
+"""The pictures of a source at a model's size, prepared once by all cores: in memory, or in a file where they are too many."""
+
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from eyebright.core.arrays import ByteBatch
+from eyebright.core.errors import ImageError, ResourceError
+from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.preprocess import Preprocess
+from eyebright.data.source import Source
+from eyebright.images.decode import decode_any
+from eyebright.images.preprocess import prepare
+
+MEMORY_LIMIT = 2 * 2**30  # bytes
+PROGRESS_SECONDS = 0.1
+CHUNK = 16  # pictures a task: small enough for an even load, large enough that handing over costs nothing
+
+
+def prepare_all(
+    source: Source,
+    keys: Sequence[str],
+    spec: Preprocess,
+    *,
+    threads: int | None = None,
+    on_event: OnEvent = silent,
+    scratch: Path | None = None,
+) -> ByteBatch:
+    """The prepared pictures of ``keys``, in their order.
+
+    Beyond ``MEMORY_LIMIT`` they lie in a new file in ``scratch``, mapped into memory; removing it is the caller's. Events
+    are sent from the calling thread. Raises ``ImageError`` naming the key of a picture that cannot be read, and
+    ``ResourceError`` where neither memory nor disk has room.
+    """
+    pixels = _room((len(keys), 3, spec.height, spec.width), scratch)
+    try:
+        _fill(pixels, source, keys, spec, threads or available_cores(), on_event)
+    except BaseException:
+        _discard(pixels)
+        raise
+    return pixels
+
+
+def available_cores() -> int:
+    """How many cores this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fill(pixels: ByteBatch, source: Source, keys: Sequence[str], spec: Preprocess, threads: int, on_event: OnEvent) -> None:
+    def prepare_chunk(start: int) -> int:
+        chunk = keys[start : start + CHUNK]
+        for index, key in enumerate(chunk, start):
+            pixels[index] = _prepared(source, key, spec)
+        return len(chunk)
+
+    on_event(Phase("Preparing pictures", len(keys)))
+    done, told = 0, time.monotonic()
+    with ThreadPoolExecutor(threads, thread_name_prefix="pictures") as pool:
+        try:
+            for count in _bounded_map(pool, prepare_chunk, range(0, len(keys), CHUNK), 2 * threads):
+                done += count
+                if time.monotonic() - told >= PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    on_event(Progress(done))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    on_event(Progress(done))
+
+
+def _prepared(source: Source, key: str, spec: Preprocess) -> np.ndarray:
+    try:
+        return prepare(decode_any(source.read(key), colour=spec.colour).image, spec)
+    except ImageError as error:
+        raise ImageError(f"{key}: {error}") from error
+
+
+def _bounded_map(pool: ThreadPoolExecutor, work: Callable[[int], int], starts: Iterable[int], in_flight: int) -> Iterator[int]:
+    """``pool.map`` that never queues more than ``in_flight`` tasks, so that a stop or an error stops soon."""
+    remaining = iter(starts)
+    waiting: deque[Future[int]] = deque(pool.submit(work, start) for start in islice(remaining, in_flight))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(work, start) for start in islice(remaining, 1))
+        yield result
+
+
+def _room(shape: tuple[int, ...], scratch: Path | None) -> ByteBatch:
+    size = int(np.prod(shape, dtype=np.int64))
+    if size <= MEMORY_LIMIT:
+        return np.empty(shape, dtype=np.uint8)
+    if scratch is None:
+        raise ResourceError(
+            f"{shape[0]:,} pictures of {shape[2]} x {shape[3]} pixels need {size / 2**30:.1f} GiB; at most "
+            f"{MEMORY_LIMIT / 2**30:g} GiB are kept in memory. Give a scratch folder, or choose a smaller size."
+        )
+    return _room_on_disk(shape, size, scratch)
+
+
+def _room_on_disk(shape: tuple[int, ...], size: int, scratch: Path) -> ByteBatch:
+    name = None
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=scratch, prefix="pixels-", suffix=".npy")
+        os.close(handle)
+        pixels: ByteBatch = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(name)
+    except OSError as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        raise ResourceError(
+            f"{size / 2**30:.1f} GiB for prepared pictures cannot be had in {scratch}: {error.strerror}. "
+            "Free some space, or choose another folder or a smaller size."
+        ) from None
+    return pixels
+
+
+def _reserve(name: str) -> None:
+    """Takes the blocks now: writing to a mapped hole on a full disk would kill the process instead of raising."""
+    if hasattr(os, "posix_fallocate"):
+        with open(name, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+
+
+def _discard(pixels: ByteBatch) -> None:
+    if isinstance(pixels, np.memmap) and pixels.filename is not None:
+        Path(str(pixels.filename)).unlink(missing_ok=True)

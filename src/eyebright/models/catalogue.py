@@ -1,0 +1,107 @@
+"""Every network by name, and building one from the architecture that a manifest holds."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from eyebright.core.bundle import Architecture
+from eyebright.core.errors import DataError, ModelError, SettingsError
+from eyebright.core.registry import Registry, unknown
+from eyebright.models.network import PixelNetwork
+
+MODELS = Registry(
+    "model",
+    {"cnn": "eyebright.models.cnn:cnn", "lite0": "eyebright.models.lite0:lite0"},
+    group="eyebright.models",
+)
+FAMILIES = {"timm": "eyebright.models.zoo:timm_network", "torchvision": "eyebright.models.zoo:torchvision_network"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """A network that can be trained. ``weights`` says where pretrained ones come from."""
+
+    name: str
+    about: str
+    weights: Literal["installed", "download", "none"]
+
+
+BUILT_IN = (
+    ModelInfo("auto", "chosen from the pictures: lite0 above 32 pixels, cnn at 32 and below", "installed"),
+    ModelInfo("cnn", "the classic small network, trained from scratch", "none"),
+    ModelInfo("lite0", "EfficientNet-Lite0, pretrained on ImageNet, made for small devices", "installed"),
+)
+
+
+def list_architectures() -> list[ModelInfo]:
+    """The built-in networks, plug-ins, then all of timm's and torchvision's."""
+    from eyebright.models import zoo
+
+    known = {info.name for info in BUILT_IN}
+    plugged = [ModelInfo(name, "from an installed plug-in", "none") for name in MODELS.targets() if name not in known]
+    fetched = set(zoo.timm().list_models(pretrained=True))
+    pretrained = {name.split(".")[0] for name in fetched}
+    timm = [ModelInfo(f"timm:{n}", "timm", "download" if n in pretrained else "none") for n in zoo.timm_names()]
+    return [
+        *BUILT_IN,
+        *plugged,
+        *timm,
+        *(ModelInfo(f"torchvision:{n}", "torchvision", "download") for n in zoo.torchvision_names()),
+    ]
+
+
+def build(architecture: Architecture, classes: int) -> PixelNetwork:
+    """The network, with initial weights drawn from torch's current generator. Raises ``SettingsError`` for an unknown name."""
+    family, _, name = architecture.name.partition(":")
+    arguments: dict[str, Any] = dict(architecture.arguments)
+    if family in FAMILIES and name:
+        network = Registry("model", {family: FAMILIES[family]}).load(family)(classes, name=name, **arguments)
+    elif architecture.name in MODELS.targets():
+        network = MODELS.load(architecture.name)(classes, **arguments)
+    else:
+        raise SettingsError(unknown("model", architecture.name, [*MODELS.targets(), "timm:NAME", "torchvision:NAME", "auto"]))
+    assert isinstance(network, PixelNetwork)
+    return network
+
+
+def load_pretrained(network: PixelNetwork, name: str, weights: str) -> str:
+    """Loads pretrained weights into the backbone and returns their origin in words.
+
+    ``weights`` is ``auto`` (installed or fetched), ``none``, or a file: safetensors, or a torch checkpoint read with
+    ``weights_only=True``. Raises ``DataError`` for a missing file and ``ModelError`` for one that does not fit.
+    """
+    from eyebright.models import lite0, zoo
+
+    if weights == "none" or (weights == "auto" and name == "cnn"):
+        return "none: trained from scratch"
+    if weights != "auto":
+        zoo.load_backbone(network, read_weights(Path(weights)), origin=weights)
+        return f"the file {Path(weights).name}"
+    if name == "lite0":
+        return lite0.load_pretrained(network)
+    return zoo.fetch_pretrained(network, name)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a safetensors file or a torch checkpoint. No code is run: pickled objects are refused."""
+    import pickle
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. --weights takes a file (.safetensors, .pth), auto or none.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(
+            f"{path} is no file of tensors ({type(error).__name__}). Give safetensors, or a torch state dict."
+        ) from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(f"{path} does not hold a table of tensors. Give safetensors, or a torch state dict.")
+    return state

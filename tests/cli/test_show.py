@@ -1,0 +1,256 @@
+"""Results as text: what matters is there, and no name is taken for markup or an escape."""
+
+import json
+from types import SimpleNamespace as Value
+
+import pytest
+
+from eyebright.cli import show
+from eyebright.core.report import ClassFigures, DataSummary, Evaluation, Figure, Report
+from eyebright.core.run import Run
+
+EVIL = "[bold red]a[/] \x1b[31m\u202e\r:smile:"
+EVIL_SHOWN = "[bold red]a[/] \\x1b[31m\\u202e\\r:smile:"
+
+
+def unwrapped(text):
+    """The text with the line breaks of a table's cells taken out."""
+    return " ".join(text.split())
+
+
+def evaluation_values():
+    return {
+        "part": "test",
+        "n": 203,
+        "figures": {
+            "accuracy": Figure(value=0.91234, low=0.86, high=0.95, n=203, method="wilson"),
+            "roc_auc": Figure(value=None, n=203, method="none"),
+        },
+        "classes": {
+            "elm": ClassFigures(precision=0.9, recall=0.95, f1=0.92, n=100, recall_low=0.9, recall_high=0.98),
+            EVIL: ClassFigures(precision=0.8, recall=0.55, f1=0.62, n=103, most_confused_with="elm"),
+        },
+        "confusion": [[95, 5], [40, 63]],
+        "baselines": {"majority": {"accuracy": Figure(value=0.507, low=0.44, high=0.58, n=203, method="wilson")}},
+        "warnings": ["the classes are few"],
+    }
+
+
+@pytest.fixture
+def said(capsys):
+    return lambda: capsys.readouterr().out
+
+
+def test_an_evaluation_shows_intervals_the_baseline_and_the_weakest_class_first(said):
+    show.show_evaluation(Evaluation(**evaluation_values()))
+    text = said()
+    assert "203 pictures of the part test" in text
+    assert "0.91" in text
+    assert "0.912" not in text  # 203 pictures do not support a third decimal
+    assert "0.86 to 0.95" in text
+    assert "0.51" in text
+    assert text.index("[bold red]") < text.index("elm")
+    assert "the classes are few" in text
+
+
+def test_leaked_pictures_are_told_apart(said):
+    figures = {"accuracy": Figure(value=0.5, low=0.4, high=0.6, n=200, method="wilson")}
+    show.show_evaluation(Evaluation(**evaluation_values(), leaked=3, without_leaks=figures))
+    assert "3 of these pictures were also in training" in said()
+
+
+def inspection(**changes):
+    values = {
+        "name": "leaves",
+        "n": 1204,
+        "classes": {"oak": 1200, EVIL: 4},
+        "parts": {"train": {"oak": 900, EVIL: 3}, "test": {"oak": 300}},
+        "groups": 0,
+        "sizes": {"smallest": [32, 40], "median": [64, 64], "largest": [900, 1200]},
+        "modes": {"RGB": 1200, "L": 4},
+        "formats": {"JPEG": 1204},
+        "imbalance": 300.0,
+        "unreadable": [{"key": EVIL, "reason": "not a picture"}],
+        "duplicates": [["a.jpg", "b.jpg"]],
+        "conflicts": [["oak/a.jpg", "elm/a.jpg"]],
+        "leaks": ["train and test share 2 pictures"],
+        "stray": 2,
+        "warnings": ["one class has 4 pictures"],
+        "notes": [],
+    }
+    return Value(**{**values, **changes})
+
+
+def test_an_inspection_shows_counts_and_findings(said):
+    show.show_inspect(inspection())
+    text = said()
+    for words in (
+        "1,204 pictures in 2 classes",
+        "900",
+        "largest 900 x 1200",
+        "RGB 1,200",
+        "a.jpg = b.jpg",
+        "share 2 pictures",
+        "not a picture",
+    ):
+        assert words in text
+    assert "Notes" not in text
+
+
+def test_a_long_list_of_findings_is_cut_and_says_so(said):
+    show.show_inspect(inspection(leaks=[f"leak {i}" for i in range(100)]))
+    text = said()
+    assert "and 88 more; --json lists them all" in text
+    assert "leak 12" not in text
+
+
+def test_a_finding_is_one_line_for_a_pipe(said):
+    show.show_inspect(inspection(warnings=["word " * 100]))
+    assert "  " + "word " * 99 in said()
+
+
+def test_an_empty_inspection_can_be_shown(said):
+    show.show_inspect(
+        inspection(
+            n=0,
+            classes={},
+            parts={},
+            sizes={},
+            modes={},
+            formats={},
+            unreadable=[],
+            duplicates=[],
+            conflicts=[],
+            leaks=[],
+            warnings=[],
+            imbalance=None,
+        )
+    )
+    assert "0 pictures in 0 classes" in said()
+
+
+def answer(key="a.jpg", *, predictions=(("oak", 0.9), ("elm", 0.1)), verdict=None, warnings=(), error=None):
+    pairs = [Value(label=label, probability=probability) for label, probability in predictions]
+    return Value(key=key, predictions=pairs, verdict=verdict, warnings=list(warnings), error=error)
+
+
+def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
+    show.show_predictions(
+        Value(
+            results=[
+                answer(),
+                answer("b.jpg", predictions=(), error="truncated"),
+                answer("c.jpg", verdict="unsure", warnings=["tiny"]),
+            ]
+        )
+    )
+    text = unwrapped(said())
+    assert "a.jpg oak 0.900 elm 0.100" in text
+    assert "not read: truncated" in text
+    assert "unsure; tiny" in text
+    assert "1 of 3 pictures could not be read." in text
+
+
+def test_a_long_file_name_is_not_cut(said):
+    key = "folder/" + "x" * 200 + ".jpg"
+    show.show_predictions(Value(results=[answer(key)]))
+    assert said().count("x") >= 200
+
+
+def report():
+    data = DataSummary(name="leaves", n=812, classes={}, parts={}, split="drawn", fingerprint="f")
+    return Report(
+        **evaluation_values(),
+        title="Leaves",
+        created="2026-01-01",
+        summary=["Nine in ten are right."],
+        cautions=["Small set."],
+        data=data,
+    )
+
+
+def test_training_shows_the_summary_and_where_things_lie(said, tmp_path):
+    show.show_train(Value(run=Run(tmp_path), report=report(), plan=[]))
+    text = said()
+    assert "Nine in ten are right." in text
+    assert "Small set." in text
+    assert f"Report: {tmp_path}/report.html\n" in text
+    assert f"Model: {tmp_path}/bundle\n" in text
+
+
+def test_a_dry_run_shows_the_plan(said):
+    show.show_train(Value(run=None, report=None, plan=["Read 812 pictures.", "Train a head."]))
+    assert said() == "What would be done\n  Read 812 pictures.\n  Train a head.\n"
+
+
+def test_a_failed_check_is_said_in_words(said):
+    show.show_verify(
+        Value(checks=[Value(name="onnx", ok=True, detail="1e-6"), Value(name="probe", ok=False, detail="differs")])
+    )
+    text = said()
+    assert "FAILED" in text
+    assert "1 of 2 checks failed." in text
+
+
+def test_a_report_path_is_one_unbroken_line(said, tmp_path):
+    path = tmp_path / ("deep" * 50) / "report.html"
+    show.show_report(Value(path=path))
+    assert said() == f"Report: {path}\n"
+
+
+def test_models_and_data_sets_say_what_is_missing(said):
+    show.show_models(
+        [
+            Value(name="cnn", kind="classic", about="small", available=True),
+            Value(name="vit", kind="timm", about="big", available=False),
+        ]
+    )
+    show.show_datasets([Value(name="mnist", about="digits", where=None)])
+    text = said()
+    assert "pip install 'eyebright[train]'" in text
+    assert "not on this computer" in text
+
+
+@pytest.mark.parametrize(
+    ("printer", "result"),
+    [
+        (show.show_evaluation, Evaluation(**evaluation_values())),
+        (show.show_inspect, inspection()),
+        (show.show_predictions, Value(results=[answer(EVIL, predictions=((EVIL, 0.5),), verdict=EVIL, warnings=[EVIL])])),
+        (show.show_verify, Value(checks=[Value(name=EVIL, ok=False, detail=EVIL)])),
+        (show.show_train, Value(run=None, report=None, plan=[EVIL])),
+        (show.show_report, Value(path=EVIL)),
+        (show.show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),
+        (show.show_datasets, [Value(name=EVIL, about=EVIL, where=EVIL)]),
+        (show.show_doctor, Value(checks=[Value(group=EVIL, name=EVIL, state="ok", detail=EVIL, remedy=EVIL)])),
+    ],
+)
+def test_no_name_steers_the_terminal_or_is_read_as_markup(said, monkeypatch, printer, result):
+    monkeypatch.setenv("COLUMNS", "400")
+    printer(result)
+    text = said()
+    assert EVIL_SHOWN in text
+    assert not {"\x1b", "\u202e", "\r"} & set(text)
+
+
+def test_json_has_a_schema_and_no_nan():
+    document = json.loads(show.as_json({"loss": float("nan"), "nested": [float("inf"), 1.5]}, "train"))
+    assert document == {"schema": 1, "loss": None, "nested": [None, 1.5]}
+
+
+def test_a_list_is_put_under_the_verbs_name():
+    assert json.loads(show.as_json([{"name": "cnn"}], "models")) == {"schema": 1, "models": [{"name": "cnn"}]}
+
+
+def test_json_of_an_evaluation_uses_the_promised_key():
+    document = json.loads(show.as_json(Evaluation(**evaluation_values()), "evaluate"))
+    assert document["schema"] == 1
+    assert "schema_version" not in document
+
+
+def test_json_of_a_run_holds_its_path(tmp_path):
+    assert json.loads(show.as_json({"run": Run(tmp_path)}, "train"))["run"] == {"path": str(tmp_path)}
+
+
+def test_a_file_name_that_is_no_utf8_survives_json():
+    assert json.loads(show.as_json({"key": "gr\udcfcn.jpg"}, "predict"))["key"] == "gr\udcfcn.jpg"

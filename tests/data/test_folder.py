@@ -1,0 +1,256 @@
+"""A directory a class: what counts as a picture, a class and a part, and what is refused aloud."""
+
+import os
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import class_folders, jpeg, png
+
+from eyebright.core.errors import DataError, ImageError
+from eyebright.data import folder
+from eyebright.data.folder import Listing, folder_source, key_of, lay_out
+from eyebright.data.source import Sample
+from eyebright.images.decode import decode
+
+
+def keys(source):
+    return [sample.key for sample in source.samples]
+
+
+def counts(source):
+    return {part: len(source.part(part)) for part in ("train", "validation", "calibration", "test") if source.part(part)}
+
+
+def listing(*files, directories=(), heads=None):
+    return Listing("set", tuple(sorted(files)), tuple(directories), lambda name: (heads or {}).get(name, b""))
+
+
+def test_a_directory_is_a_class_and_its_pictures_have_their_path_as_key(tmp_path):
+    source = folder_source(class_folders(tmp_path / "pets", {"dog": 2, "cat": 1}))
+    assert source.name == "pets"
+    assert source.classes == ("cat", "dog")
+    assert source.samples == (Sample("cat/0.png", 0), Sample("dog/0.png", 1), Sample("dog/1.png", 1))
+    assert not source.has_parts
+    assert source.notes == source.stray == ()
+    assert decode(source.read("dog/1.png")).image.shape == (8, 8, 3)
+
+
+def test_deeper_pictures_belong_to_the_first_directory(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"cat/indoors/sofa": 1, "dog": 1}))
+    assert keys(source) == ["cat/indoors/sofa/0.png", "dog/0.png"]
+    assert source.classes == ("cat", "dog")
+
+
+def test_parts_are_known_by_their_names_in_any_case(tmp_path):
+    layout = {f"{part}/{label}": 1 for part in ("Train", "VALID", "calibration", "test") for label in "ab"}
+    source = folder_source(class_folders(tmp_path, layout))
+    assert counts(source) == {"train": 2, "validation": 2, "calibration": 2, "test": 2}
+    assert source.notes == ()
+    assert source.samples[0] == Sample("Train/a/0.png", 0, "train")
+
+
+@pytest.mark.parametrize("word", ["val", "valid", "validation", "dev", "Val"])
+def test_train_and_val_alone_mean_that_val_is_held_out_and_this_is_said(tmp_path, word):
+    source = folder_source(class_folders(tmp_path, {"train/a": 2, "train/b": 2, f"{word}/a": 1, f"{word}/b": 1}))
+    assert counts(source) == {"train": 4, "test": 2}
+    assert source.notes == (
+        "Only train and val were given: val is held out as the test set, validation pictures come out of train.",
+    )
+
+
+def test_train_alone_is_no_split(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"train/a": 2, "train/b": 2}))
+    assert not source.has_parts
+    assert "Only train was given" in source.notes[0]
+
+
+def test_a_class_missing_in_a_part_is_noted_and_labels_do_not_shift(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"train/a": 1, "train/b": 1, "train/c": 1, "test/a": 1, "test/c": 1}))
+    assert source.classes == ("a", "b", "c")
+    assert [sample.label for sample in source.part("test")] == [0, 2]
+    assert source.notes == ("The folder of the test part has no picture of: b.",)
+
+
+def test_an_empty_class_folder_is_an_error_that_names_it(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1, "c": 0})
+    (tmp_path / "c" / "README.txt").write_text("soon")
+    with pytest.raises(DataError, match="without a picture: c"):
+        folder_source(tmp_path)
+
+
+def test_a_class_that_is_empty_in_one_part_only_is_noted(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1, "test/b": 0}))
+    assert source.notes == ("The folder of the test part has no picture of: b.",)
+
+
+def test_an_empty_class_inside_a_part_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="train/c"):
+        folder_source(class_folders(tmp_path, {"train/a": 1, "train/b": 1, "train/c": 0, "test/a": 1}))
+
+
+def test_one_class_is_refused_with_the_reason(tmp_path):
+    with pytest.raises(DataError, match=r"one class only, 'cat'.*something to choose between"):
+        folder_source(class_folders(tmp_path, {"cat": 3}))
+
+
+def test_no_pictures_at_all_shows_what_was_expected(tmp_path):
+    with pytest.raises(DataError, match=r"holds no pictures; one folder for each class"):
+        folder_source(tmp_path)
+
+
+def test_loose_pictures_beside_a_table_point_to_the_table(tmp_path):
+    class_folders(tmp_path, {"": 3})
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    with pytest.raises(DataError, match=r"3 pictures, none of them in a class folder.*give the table itself: labels\.csv"):
+        folder_source(tmp_path)
+
+
+def test_parts_beside_classes_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"parts \(test, train\) beside other folders with pictures \(cat\)"):
+        folder_source(class_folders(tmp_path, {"train/a": 1, "test/a": 1, "cat": 1}))
+
+
+def test_a_class_may_be_called_train_beside_other_vehicles(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"bus": 1, "car": 1, "train": 1}))
+    assert source.classes == ("bus", "car", "train")
+    assert not source.has_parts
+
+
+def test_parts_without_class_folders_are_refused(tmp_path):
+    with pytest.raises(DataError, match="none of them in a class folder"):
+        folder_source(class_folders(tmp_path, {"train": 2, "test": 2}))
+
+
+def test_stray_and_hidden_files_are_left_out_and_reported(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1, "__MACOSX/a": 1, ".cache/a": 1})
+    for name in ("README.txt", "a/Thumbs.db", "a/.DS_Store", "a/._0.png", "b/notes.md", "loose.png"):
+        (tmp_path / name).write_bytes(png() if name.endswith("png") else b"words")
+    source = folder_source(tmp_path)
+    assert keys(source) == ["a/0.png", "b/0.png"]
+    assert source.stray == (
+        ".cache", "README.txt", "__MACOSX", "a/.DS_Store", "a/._0.png", "a/Thumbs.db", "b/notes.md", "loose.png",
+    )  # fmt: skip
+
+
+def test_a_picture_without_an_extension_is_known_by_its_content(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / "0042").write_bytes(jpeg())
+    (tmp_path / "a" / "photo.download").write_bytes(jpeg())
+    (tmp_path / "a" / "0043").write_bytes(b"words")
+    source = folder_source(tmp_path)
+    assert keys(source) == ["a/0.png", "a/0042", "a/photo.download", "b/0.png"]
+    assert source.stray == ("a/0043",)
+
+
+def test_a_heic_picture_counts_as_a_picture_so_that_it_is_not_overlooked(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / "IMG_1.HEIC").write_bytes(b"\x00\x00\x00\x18ftypheic")
+    source = folder_source(tmp_path)
+    with pytest.raises(ImageError, match="pillow-heif"):
+        decode(source.read("a/IMG_1.HEIC"))
+
+
+def test_names_of_any_script_are_kept(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"バラ": 1, "café crème": 1, "<b>&\"'": 1}))
+    assert set(source.classes) == {"バラ", "café crème", "<b>&\"'"}
+    for key in keys(source):
+        assert decode(source.read(key)).image.size
+
+
+def test_a_decomposed_name_gets_the_composed_key_and_is_still_found(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "é")
+    class_folders(tmp_path, {decomposed: 1, "b": 1})
+    source = folder_source(tmp_path)
+    assert source.classes == ("b", "é")
+    assert keys(source) == ["b/0.png", "é/0.png"]
+    assert source.read("é/0.png").startswith(b"\x89PNG")
+
+
+def test_composed_and_decomposed_folders_are_one_class_and_a_clash_is_refused():
+    decomposed = unicodedata.normalize("NFD", "é")
+    layout = lay_out(listing("é/1.png", f"{decomposed}/2.png", "b/1.png"))
+    assert layout.classes == ("b", "é")
+    assert layout.paths["é/2.png"] == f"{decomposed}/2.png"
+    with pytest.raises(DataError, match=r"differ only in how Unicode writes them: é/1\.png"):
+        lay_out(listing("é/1.png", f"{decomposed}/1.png", "b/1.png"))
+
+
+def test_a_name_that_is_no_text_gets_a_key_that_can_be_written(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    try:
+        with open(os.fsencode(tmp_path / "a") + b"/caf\xe9.png", "wb") as file:
+            file.write(png())
+    except OSError:
+        pytest.skip("this disk refuses names that are no UTF-8")
+    source = folder_source(tmp_path)
+    assert "a/caf\\udce9.png" in keys(source)
+    assert source.read("a/caf\\udce9.png") == png()
+
+
+def test_a_link_to_a_picture_or_a_class_is_followed(tmp_path):
+    elsewhere = class_folders(tmp_path / "elsewhere", {"dog": 2})
+    root = class_folders(tmp_path / "set", {"cat": 1})
+    (root / "dog").symlink_to(elsewhere / "dog")
+    (root / "cat" / "linked.png").symlink_to(elsewhere / "dog" / "0.png")
+    assert keys(folder_source(root)) == ["cat/0.png", "cat/linked.png", "dog/0.png", "dog/1.png"]
+
+
+def test_directory_loops_end_and_the_true_directory_keeps_its_pictures(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "b")
+    (tmp_path / "0").symlink_to(tmp_path / "b")
+    source = folder_source(tmp_path)
+    assert keys(source) == ["a/0.png", "b/0.png"]
+    assert source.stray == ("0/", "a/again/", "a/loop/")
+
+
+def test_broken_links_and_pipes_are_stray_and_never_opened(tmp_path):
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    assert folder_source(tmp_path).stray == ("a/gone.png", "a/pipe.png")
+
+
+def test_a_read_only_folder_is_enough(tmp_path):
+    root = class_folders(tmp_path / "set", {"a": 1, "b": 1})
+    before = sorted(root.rglob("*"))
+    for path in [*before, root]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        source = folder_source(root)
+        assert source.read("a/0.png").startswith(b"\x89PNG")
+        assert sorted(root.rglob("*")) == before
+    finally:
+        for path in [root, *before]:
+            path.chmod(0o755)
+
+
+def test_a_file_that_vanished_is_an_image_error(tmp_path):
+    source = folder_source(class_folders(tmp_path, {"a": 1, "b": 1}))
+    (tmp_path / "a" / "0.png").unlink()
+    with pytest.raises(ImageError, match="No such file"):
+        source.read("a/0.png")
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "MAX_BYTES", 10)
+    source = folder_source(class_folders(tmp_path, {"a": 1, "b": 1}))
+    with pytest.raises(ImageError, match="larger than"):
+        source.read("a/0.png")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.text("xyzé", min_size=1, max_size=3)), unique=True, min_size=1))
+def test_the_layout_does_not_depend_on_the_order_of_the_files(pairs):
+    files = [f"{label}/{name}.png" for label, name in pairs] + ["d/1.png", "e/1.png"]
+    forward = lay_out(Listing("set", tuple(files), (), lambda name: b""))
+    backward = lay_out(Listing("set", tuple(reversed(files)), (), lambda name: b""))
+    assert (forward.classes, forward.samples) == (backward.classes, backward.samples)
+    assert [sample.key for sample in forward.samples] == sorted(set(files))
+
+
+@given(st.text(min_size=1))
+def test_a_key_is_stable_under_being_made_again(text):
+    assert key_of(key_of(text)) == key_of(text)

@@ -1,0 +1,106 @@
+"""A decoded picture at a model's size: exact, antialiased and the same on every machine."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import noise, plain
+from PIL import Image
+
+from eyebright.core.preprocess import Preprocess
+from eyebright.images.preprocess import prepare, to_pixels
+
+SIDES = st.integers(1, 60)
+WAYS = st.sampled_from(["squash", "crop", "letterbox"])
+
+
+def spec(height, width, **options):
+    return Preprocess(height=height, width=width, **options)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SIDES, SIDES, SIDES, SIDES, WAYS, st.floats(0.3, 1.0), st.sampled_from(["colour", "grey"]))
+def test_every_picture_gets_exactly_the_size_that_was_asked_for(height, width, rows, columns, way, fraction, colour):
+    prepared = prepare(noise(height, width), spec(rows, columns, resize=way, crop_fraction=fraction, colour=colour))
+    assert prepared.shape == (3, rows, columns)
+    assert prepared.dtype == np.uint8
+    assert prepared.flags.c_contiguous
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(["squash", "crop"]), st.integers(0, 255))
+def test_one_colour_stays_one_colour(height, width, rows, columns, way, level):
+    prepared = prepare(plain((level, 255 - level, 7), height, width), spec(rows, columns, resize=way))
+    assert (prepared == np.array([level, 255 - level, 7])[:, None, None]).all()
+
+
+@pytest.mark.parametrize("way", ["squash", "crop", "letterbox"])
+def test_a_picture_of_the_right_size_is_not_touched(way):
+    assert np.array_equal(prepare(noise(12, 16), spec(12, 16, resize=way)), noise(12, 16).transpose(2, 0, 1))
+
+
+def test_squash_is_pillows_own_resize():
+    for name, resampler in (("pillow-bicubic", Image.Resampling.BICUBIC), ("pillow-bilinear", Image.Resampling.BILINEAR)):
+        expected = np.asarray(Image.fromarray(noise(37, 53)).resize((20, 10), resampler)).transpose(2, 0, 1)
+        assert np.array_equal(prepare(noise(37, 53), spec(10, 20, resampler=name)), expected)
+
+
+def test_shrinking_averages_instead_of_picking():
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    # every second column is white: a fair reduction is grey, a picked column would be black or white
+    middle = prepare(stripes, spec(8, 8))[:, :, 2:-2]
+    assert (np.abs(middle.astype(int) - 127.5) <= 8).all()
+
+
+def test_crop_cuts_the_centre_of_a_wide_picture():
+    wide = np.zeros((10, 30, 3), dtype=np.uint8)
+    wide[:, 10:20] = noise(10, 10)
+    assert np.array_equal(prepare(wide, spec(10, 10, resize="crop")), noise(10, 10).transpose(2, 0, 1))
+
+
+def test_crop_keeps_the_stated_fraction_of_the_short_side():
+    picture = np.zeros((100, 100, 3), dtype=np.uint8)
+    picture[20:80, 20:80] = 255
+    # 60 / 0.6 = 100: the picture stays at its size and the inner 60 x 60 are cut out
+    assert (prepare(picture, spec(60, 60, resize="crop", crop_fraction=0.6)) == 255).all()
+
+
+def test_crop_agrees_with_resizing_first_and_cutting_then():
+    picture = np.asarray(Image.fromarray(noise(20, 40)).resize((400, 200), Image.Resampling.BICUBIC))
+    # 56 / 0.875 = 64: 200 x 400 -> 64 x 128, then the centre: rows 4..60, columns 36..92
+    whole = np.asarray(Image.fromarray(picture).resize((128, 64), Image.Resampling.BICUBIC))
+    prepared = prepare(picture, spec(56, 56, resize="crop", crop_fraction=0.875))
+    difference = np.abs(prepared.astype(int) - whole[4:60, 36:92].transpose(2, 0, 1))
+    assert difference.max() <= 1  # the two round in another order
+
+
+def test_crop_of_a_target_that_is_not_square_fills_it():
+    assert (prepare(plain((9, 9, 9), 10, 40), spec(8, 24, resize="crop")) == 9).all()
+
+
+def test_letterbox_keeps_the_proportions_and_fills_with_black():
+    prepared = prepare(plain((255, 255, 255), 10, 20), spec(20, 20, resize="letterbox"))
+    assert (prepared[:, :5] == 0).all()
+    assert (prepared[:, 5:15] == 255).all()
+    assert (prepared[:, 15:] == 0).all()
+
+
+def test_a_very_long_picture_costs_little():
+    line = np.zeros((1, 60_000, 3), dtype=np.uint8)
+    for way in ("squash", "crop", "letterbox"):
+        assert prepare(line, spec(224, 224, resize=way)).shape == (3, 224, 224)
+
+
+def test_a_grey_spec_gives_three_equal_channels_whatever_came_in():
+    prepared = prepare(noise(30, 30), spec(10, 10, colour="grey"))
+    assert (prepared == prepared[:1]).all()
+
+
+@given(st.integers(0, 3), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_pixels_are_the_bytes_over_255(count, side, seed):
+    batch = np.random.default_rng(seed).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
+    pixels = to_pixels(batch)
+    assert pixels.dtype == np.float32
+    assert np.array_equal(pixels, (batch / 255.0).astype(np.float32))
+    assert ((pixels >= 0) & (pixels <= 1)).all()
