@@ -150,7 +150,7 @@ def test_the_data_home_is_looked_at(monkeypatch, tmp_path):
 
 
 def test_a_machine_without_proc_is_described_by_what_there_is(monkeypatch):
-    monkeypatch.setattr(subject, "_proc", lambda name: {})
+    monkeypatch.setattr(subject.machine, "proc", lambda name: {})
     diagnosis = doctor()
     assert "cores" in named(diagnosis, "cpu").detail
     assert "memory" not in [check.name for check in diagnosis.checks]

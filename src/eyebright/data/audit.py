@@ -4,7 +4,6 @@ A header check is not enough: it passes a file that was cut in half.
 """
 
 import dataclasses
-import os
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -15,6 +14,7 @@ from itertools import islice
 from eyebright.core.arrays import array_sha256
 from eyebright.core.errors import DataError, ImageError
 from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.machine import usable_cores
 from eyebright.data.source import PARTS, Sample, Source
 from eyebright.images.decode import decode_any
 
@@ -59,7 +59,7 @@ def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = sil
     scanned: dict[str, Scanned] = {}
     unreadable: dict[str, str] = {}
     spoken = time.monotonic()
-    for key, found in _scan_all(source, threads or usable_threads()):
+    for key, found in _scan_all(source, threads or usable_cores()):
         if isinstance(found, Scanned):
             scanned[key] = found
         else:
@@ -70,13 +70,6 @@ def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = sil
     on_event(Progress(len(source.samples)))
     duplicates = _clusters(scanned)
     return Audit(scanned, unreadable, duplicates, _conflicts(source, duplicates))
-
-
-def usable_threads() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _scan_all(source: Source, threads: int) -> Iterator[tuple[str, Scanned | str]]:

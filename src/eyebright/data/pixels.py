@@ -14,6 +14,7 @@ import numpy as np
 from eyebright.core.arrays import ByteBatch
 from eyebright.core.errors import ImageError, ResourceError
 from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.machine import usable_cores
 from eyebright.core.preprocess import Preprocess
 from eyebright.data.source import Source
 from eyebright.images.decode import decode_any
@@ -41,16 +42,11 @@ def prepare_all(
     """
     pixels = _room((len(keys), 3, spec.height, spec.width), scratch)
     try:
-        _fill(pixels, source, keys, spec, threads or available_cores(), on_event)
+        _fill(pixels, source, keys, spec, threads or usable_cores(), on_event)
     except BaseException:
         _discard(pixels)
         raise
     return pixels
-
-
-def available_cores() -> int:
-    """How many cores this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _fill(pixels: ByteBatch, source: Source, keys: Sequence[str], spec: Preprocess, threads: int, on_event: OnEvent) -> None:

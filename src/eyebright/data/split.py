@@ -285,13 +285,23 @@ def split_from_json(value: Any) -> Split:
 
 
 def hashed_split(split: Split) -> dict[str, Any]:
-    """The split for a bundle: each key replaced by its hash, so that file names do not travel with the model."""
+    """The split for a bundle: each key replaced by its hash, so that file names do not travel with the model.
+
+    ``leaked`` lists the test pictures that leaked, so that ``evaluate`` can give the figures without them too.
+    """
     return {
         "schema": 1,
         "how": split.how,
         "fingerprint": split.fingerprint,
         "parts": {part: sorted(map(_hashed, keys)) for part, keys in split.parts.items()},
+        "leaked": sorted(map(_hashed, leaked_keys(split))),
     }
+
+
+def leaked_from_hashed(hashed: Mapping[str, Any], keys: Iterable[str]) -> frozenset[str]:
+    """Those of ``keys`` that leaked from the bundle's training into its test part."""
+    leaked = frozenset(hashed.get("leaked", ()))
+    return frozenset(key for key in keys if _hashed(key) in leaked)
 
 
 def part_from_hashed(hashed: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -1,14 +1,14 @@
 """Every network by name, and building one from the architecture that a manifest holds."""
 
-import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import DataError, ModelError, SettingsError
 from eyebright.core.registry import Registry, unknown
+from eyebright.models.names import BUILT_IN, ModelInfo
 from eyebright.models.network import PixelNetwork
 
 MODELS = Registry(
@@ -16,23 +16,7 @@ MODELS = Registry(
     {"cnn": "eyebright.models.cnn:cnn", "lite0": "eyebright.models.lite0:lite0"},
     group="eyebright.models",
 )
-FAMILIES = {"timm": "eyebright.models.zoo:timm_network", "torchvision": "eyebright.models.zoo:torchvision_network"}
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelInfo:
-    """A network that can be trained. ``weights`` says where pretrained ones come from."""
-
-    name: str
-    about: str
-    weights: Literal["installed", "download", "none"]
-
-
-BUILT_IN = (
-    ModelInfo("auto", "chosen from the pictures: lite0 above 32 pixels, cnn at 32 and below", "installed"),
-    ModelInfo("cnn", "the classic small network, trained from scratch", "none"),
-    ModelInfo("lite0", "EfficientNet-Lite0, pretrained on ImageNet, made for small devices", "installed"),
-)
+_FAMILIES = {"timm": "eyebright.models.zoo:timm_network", "torchvision": "eyebright.models.zoo:torchvision_network"}
 
 
 def list_architectures() -> list[ModelInfo]:
@@ -56,14 +40,21 @@ def build(architecture: Architecture, classes: int) -> PixelNetwork:
     """The network, with initial weights drawn from torch's current generator. Raises ``SettingsError`` for an unknown name."""
     family, _, name = architecture.name.partition(":")
     arguments: dict[str, Any] = dict(architecture.arguments)
-    if family in FAMILIES and name:
-        network = Registry("model", {family: FAMILIES[family]}).load(family)(classes, name=name, **arguments)
+    if family in _FAMILIES and name:
+        network = Registry("model", {family: _FAMILIES[family]}).load(family)(classes, name=name, **arguments)
     elif architecture.name in MODELS.targets():
         network = MODELS.load(architecture.name)(classes, **arguments)
     else:
         raise SettingsError(unknown("model", architecture.name, [*MODELS.targets(), "timm:NAME", "torchvision:NAME", "auto"]))
     assert isinstance(network, PixelNetwork)
     return network
+
+
+def build_seeded(architecture: Architecture, classes: int, seed: int) -> PixelNetwork:
+    """The network with initial weights that ``seed`` decides; torch's own generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(architecture, classes)
 
 
 def load_pretrained(network: PixelNetwork, name: str, weights: str) -> str:
@@ -86,9 +77,6 @@ def load_pretrained(network: PixelNetwork, name: str, weights: str) -> str:
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors in a safetensors file or a torch checkpoint. No code is run: pickled objects are refused."""
-    import pickle
-
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not path.is_file():
@@ -97,7 +85,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged pickle fails in any way: IndexError, struct.error, AssertionError ...
         raise ModelError(
             f"{path} is no file of tensors ({type(error).__name__}). Give safetensors, or a torch state dict."
         ) from None

@@ -116,7 +116,10 @@ def input_size(architecture: str) -> int:
     """The side in pixels that a network was made for; 224 where it does not say."""
     family, _, name = architecture.partition(":")
     if family == "timm":
-        return int(timm().get_pretrained_cfg(name).input_size[-1])
+        config = timm().get_pretrained_cfg(name)
+        if config is None:
+            raise SettingsError(unknown("model", architecture, [f"timm:{known}" for known in timm_names()]))
+        return int(config.input_size[-1])
     return 299 if name == "inception_v3" else 224
 
 

@@ -64,7 +64,8 @@ def _moved(pixels: Tensor, mirror: Tensor, signed: Tensor, augment: Augment) -> 
         torch.stack([flip * sine * width / height, cosine, signed[:, 3] * 2 * augment.shift], dim=1),
     ]
     grid = F.affine_grid(torch.stack(rows, dim=1), list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return moved.clamp(0, 1)  # the four weights of a place add up to one, give or take a rounding
 
 
 def _toned(pixels: Tensor, signed: Tensor, augment: Augment) -> Tensor:
@@ -77,6 +78,13 @@ def _toned(pixels: Tensor, signed: Tensor, augment: Augment) -> Tensor:
     return pixels.clamp(0, 1) if augment.contrast > 0 or augment.brightness > 0 else pixels
 
 
+def thumbnails(pictures: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures and their mirror images at ``side`` pixels, as rows of numbers [n, 3 side side]: features of a kind."""
+    small = F.adaptive_avg_pool2d(to_batch(pictures), side)
+    return small.flatten(1).numpy(), small.flip(3).flatten(1).numpy()
+
+
 def to_batch(pictures: np.ndarray) -> Tensor:
     """Pixels in [0, 1] from uint8 pictures [n, 3, height, width]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).float().div_(255)
+    # The copy is made by numpy: torch warns of arrays that cannot be written, as of a memory-mapped store.
+    return torch.from_numpy(pictures.astype(np.float32, order="C")).div_(255)

@@ -116,8 +116,9 @@ class _Loop:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
         self.frozen = freeze(network, network.blocks(), network.head, recipe.unfreeze)
         self.optimiser = make_optimiser(network, recipe)
-        self.class_weights = None if class_weights is None else torch.from_numpy(class_weights).to(recipe.device)
-        self.batches = max(1, round(len(train) / recipe.batch_size))
+        self.class_weights = None if class_weights is None else torch.from_numpy(class_weights).float().to(recipe.device)
+        # Never a batch of one picture where more are wanted: a batch norm cannot learn from it.
+        self.batches = max(1, min(round(len(train) / recipe.batch_size), len(train) // min(2, recipe.batch_size)))
         self.steps = recipe.epochs * self.batches
         self.state = FitState()
         self.best: dict[str, Tensor] = {}
@@ -127,10 +128,11 @@ class _Loop:
         if self.checkpoint is not None and self.checkpoint.exists():
             self._restore()
         self.on_event(Phase(self.stage, self.steps, "steps"))
-        while self.state.step < self.steps and not self.state.ended:
+        while len(self.state.history) < self.recipe.epochs and not self.state.ended:
             started = time.monotonic()
             self._epoch()
             self._close_epoch(time.monotonic() - started)
+            self._obey()
         if self.best:
             restore_network(self.network, self.best, "best")
         self.network.eval()
@@ -139,8 +141,9 @@ class _Loop:
         return FitResult(state.history, state.best_epoch or len(state.history), state.best_loss, ended, state.seconds)
 
     def _epoch(self) -> None:
-        """The rest of the current epoch, from the step where the state stands."""
-        epoch, start = divmod(self.state.step, self.batches)
+        """The rest of the current epoch, from the step where the state stands: none where only its close is missing."""
+        epoch = len(self.state.history)
+        start = self.state.step - epoch * self.batches
         order = np.array_split(seeds.order(self.recipe.seed, "order", epoch, self.train.hashes), self.batches)
         set_training(self.network, self.frozen, self.recipe)
         clock = time.monotonic()
@@ -269,17 +272,20 @@ def set_training(network: nn.Module, frozen: list[nn.Module], recipe: Recipe) ->
 
 @torch.no_grad()
 def outputs_of(
-    network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, *, on_event: OnEvent = silent
+    network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, *, on_event: OnEvent = silent, before: int = 0
 ) -> tuple[Logits, np.ndarray]:
-    """Logits and features of prepared pictures, in the recipe's precision and layout."""
-    network.eval()
+    """Logits and features of prepared pictures, in the recipe's precision and layout.
+
+    Progress counts on from ``before``, for a caller that goes block by block.
+    """
+    network.eval().to(recipe.device)
     logits, features = [], []
     for pixels in _batches(pictures, recipe):
         with autocast(recipe):
             scores, inner = network(pixels)
         logits.append(scores.float().cpu().numpy())
         features.append(inner.float().cpu().numpy())
-        on_event(Progress(sum(map(len, logits))))
+        on_event(Progress(before + sum(map(len, logits))))
     return np.concatenate(logits), np.concatenate(features)
 
 

@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from eyebright import __version__
+from eyebright.core import machine
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.files import cache_home
 from eyebright.core.settings import Settings
@@ -171,45 +172,21 @@ def _choose() -> tuple[str, str]:
 
 
 def _hardware() -> list[Check]:
-    cpu = [_cpu_name(), f"{_cores()} cores", *_cpu_flags()]
+    cpu = [machine.cpu_name(), f"{machine.usable_cores()} cores", *_cpu_flags()]
     checks = [Check(group="computer", name="cpu", state="fact", detail=", ".join(part for part in cpu if part))]
     if memory := _memory():
         checks.append(Check(group="computer", name="memory", state="fact", detail=memory))
     return checks
 
 
-def _proc(name: str) -> dict[str, str]:
-    """The first value of each key in a file of ``/proc``; empty where there is no such file."""
-    try:
-        lines = Path("/proc", name).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    values: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        values.setdefault(key.strip(), value.strip())
-    return values
-
-
-def _cpu_name() -> str:
-    return _proc("cpuinfo").get("model name") or platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    """How many cores this process may use, which in a container is fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _cpu_flags() -> list[str]:
-    cpu = _proc("cpuinfo")
+    cpu = machine.proc("cpuinfo")
     present = set((cpu.get("flags") or cpu.get("Features") or "").split())
     return [word for flag, word in CPU_FLAGS.items() if flag in present]
 
 
 def _memory() -> str:
-    memory = _proc("meminfo")
+    memory = machine.proc("meminfo")
     try:
         total, free = (int(memory[key].split()[0]) * 1024 for key in ("MemTotal", "MemAvailable"))
     except (KeyError, ValueError, IndexError):

@@ -1,0 +1,77 @@
+"""Predict once, judge often: the one loop that makes a table of predictions."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eyebright.core.arrays import ByteBatch
+from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.predictions import Predictions
+from eyebright.core.predictor import Predictor
+from eyebright.core.preprocess import Preprocess
+from eyebright.data.pixels import prepare_all
+from eyebright.data.source import Sample, Source, group_of
+from eyebright.images.preprocess import to_pixels
+
+BATCH = 64
+CHUNK = 4096  # pictures prepared at a time: 600 MB at 224 pixels, whatever the size of the set
+REDRAW_SECONDS = 0.1
+
+
+def predictions_of(
+    predictor: Predictor,
+    source: Source,
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    *,
+    on_event: OnEvent = silent,
+    scratch: Path | None = None,
+) -> Predictions:
+    """The table for ``samples``, in their order; pictures are prepared and asked chunk by chunk, so memory stays bounded.
+
+    Raises ``ImageError`` naming the key of a picture that cannot be read.
+    """
+    logits: list[np.ndarray] = []
+    features: list[np.ndarray] = []
+    for start in range(0, len(samples), CHUNK):
+        keys = [sample.key for sample in samples[start : start + CHUNK]]
+        pictures = prepare_all(source, keys, preprocess, on_event=on_event, scratch=scratch)
+        on_event(Phase("Asking the model", len(keys)))
+        for outputs in ask(predictor, pictures, on_event=on_event):
+            logits.append(outputs[0])
+            if outputs[1] is not None:
+                features.append(outputs[1])
+    empty = np.zeros((0, len(predictor.classes)), dtype=np.float32)
+    return Predictions(
+        keys=tuple(sample.key for sample in samples),
+        labels=np.array([sample.label for sample in samples], dtype=np.int64),
+        logits=np.concatenate(logits) if logits else empty,
+        classes=predictor.classes,
+        groups=tuple(group_of(sample) for sample in samples),
+        features=np.concatenate(features) if features else None,
+    )
+
+
+def ask(predictor: Predictor, pictures: ByteBatch, *, on_event: OnEvent = silent) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Logits and features of prepared pictures, batch by batch."""
+    found: list[tuple[np.ndarray, np.ndarray | None]] = []
+    tell = _seldom(on_event)
+    for start in range(0, len(pictures), BATCH):
+        outputs = predictor(to_pixels(pictures[start : start + BATCH]))
+        found.append((outputs.logits, outputs.features))
+        tell(min(start + BATCH, len(pictures)))
+    return found
+
+
+def _seldom(on_event: OnEvent) -> Callable[[int], None]:
+    told = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > REDRAW_SECONDS:
+            told = time.monotonic()
+            on_event(Progress(done))
+
+    return tell

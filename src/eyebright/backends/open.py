@@ -1,0 +1,77 @@
+"""A bundle opened as a predictor, in the form that can run here."""
+
+import importlib.util
+from typing import Literal
+
+import numpy as np
+
+from eyebright.core.arrays import Pixels
+from eyebright.core.bundle import Bundle
+from eyebright.core.errors import MissingExtraError, ModelError
+from eyebright.core.predictor import Outputs, Predictor
+
+FormName = Literal["auto", "onnx", "torch"]
+_PACKAGES = {"onnx": "onnxruntime", "torch": "torch"}
+
+
+def open_predictor(
+    bundle: Bundle, *, form: str = "auto", device: str = "cpu", threads: int | None = None
+) -> tuple[Predictor, str]:
+    """A predictor with the bundle's views applied, and why it is of this form.
+
+    ``auto`` takes ONNX where the bundle has it: it starts quickest and needs no torch. Raises ``MissingExtraError`` where the
+    package for the form is missing, ``ModelError`` where the bundle has no such form or the file is refused.
+    """
+    chosen, why = _choose(bundle, form)
+    path = bundle.form_file(chosen)
+    classes = bundle.manifest.classes
+    predictor: Predictor
+    if chosen == "onnx":
+        from eyebright.backends.onnx_ import OnnxPredictor
+
+        predictor = OnnxPredictor(path, classes, threads=threads)
+    else:
+        from eyebright.backends.torch_ import TorchPredictor, load_network
+
+        if bundle.manifest.architecture is None:
+            raise ModelError(f"{bundle.path} names no architecture, so its torch form cannot be rebuilt. Use --form onnx.")
+        predictor = TorchPredictor(load_network(path, bundle.manifest.architecture, len(classes)), classes, device=device)
+    return with_views(predictor, bundle.manifest.views), why
+
+
+def _choose(bundle: Bundle, form: str) -> tuple[str, str]:
+    if form != "auto":
+        if form in _PACKAGES and not _installed(form):
+            raise MissingExtraError.for_extra("train", f"The form {form}")
+        return form, "it was asked for"
+    runnable = [name for name in _PACKAGES if name in bundle.manifest.forms and _installed(name)]
+    if not runnable:
+        raise MissingExtraError.for_extra("train", f"A bundle with the forms {', '.join(bundle.manifest.forms)}")
+    return runnable[0], "ONNX starts quickest and needs no torch" if runnable[0] == "onnx" else "the bundle has no ONNX form"
+
+
+def _installed(form: str) -> bool:
+    return importlib.util.find_spec(_PACKAGES[form]) is not None
+
+
+class ViewedPredictor:
+    """A predictor whose outputs are the mean over several views of each picture."""
+
+    def __init__(self, inner: Predictor, views: tuple[str, ...]) -> None:
+        self.inner, self.views = inner, views
+        self.classes, self.form = inner.classes, inner.form
+
+    def __call__(self, pixels: Pixels) -> Outputs:
+        """The mean logits and features over the views."""
+        found = [self.inner(np.ascontiguousarray(pixels[..., ::-1]) if view == "mirror" else pixels) for view in self.views]
+        features = [outputs.features for outputs in found if outputs.features is not None]
+        return Outputs(_mean([outputs.logits for outputs in found]), _mean(features) if features else None)
+
+
+def _mean(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.stack(arrays).mean(axis=0), dtype=np.float32)
+
+
+def with_views(predictor: Predictor, views: tuple[str, ...]) -> Predictor:
+    """``predictor``, averaged over ``views`` (``identity``, ``mirror``); itself where there is only the picture as it is."""
+    return predictor if views == ("identity",) else ViewedPredictor(predictor, views)

@@ -1,0 +1,191 @@
+"""From a pretrained network to a classifier: a head on frozen features first, then fine-tuning from that head, if it helps.
+
+The head's strength is chosen out of fold over every picture but the test part. Fine-tuning begins at the head (LP-FT: Kumar
+et al. 2022, "Fine-tuning can distort pretrained features") on the train part; it is kept only where the validation loss, each
+side with its own temperature, is lower than the head's. Where it is kept and the set is small, the network is trained once
+more on train and validation together, for as many epochs as were best.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from scipy.optimize import minimize_scalar
+
+from eyebright.core.arrays import Features, Labels, Logits
+from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.report import Attempt
+from eyebright.models.network import PixelNetwork
+from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
+from eyebright.training.fit import fit, outputs_of
+from eyebright.training.head import STRENGTHS, HeadChoice, LinearHead, choose_strength, fit_head, mean_log_loss
+from eyebright.training.recipe import Recipe
+from eyebright.training.scratch import Learned, TrainingData, epochs_in_words, train_on_all
+
+MIRROR_LOSS = 0.02  # accuracy that mirrored copies may lose out of fold before mirroring is called harmful
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferData(TrainingData):
+    """Every picture but the test part, also embedded, and in which fold each is held out."""
+
+    features: Features = dataclasses.field(kw_only=True)
+    folds: Int64[np.ndarray, "n"] = dataclasses.field(kw_only=True)
+
+    @property
+    def row_weights(self) -> np.ndarray | None:
+        """The weight of each picture's class, or None."""
+        return None if self.class_weights is None else self.class_weights[self.pictures.labels]
+
+
+def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Path, on_event: OnEvent = silent) -> HeadChoice:
+    """The head's strength, chosen out of fold; ``network`` gets the head that is fitted with it on every picture."""
+    file = checkpoints / "head.safetensors"
+    if file.exists():
+        choice = _read_choice(file)
+    else:
+        on_event(Phase("Choosing the head's strength by k-fold", len(STRENGTHS), "strengths"))
+        choice = choose_strength(
+            data.features,
+            data.pictures.labels,
+            data.classes,
+            data.folds,
+            row_weights=data.row_weights,
+            on_step=lambda done: on_event(Progress(done)),
+        )
+        _write_choice(file, choice)
+    labels = data.pictures.labels
+    head = fit_head(data.features, labels, data.classes, strength=choice.strength, row_weights=data.row_weights)
+    set_head(network, head)
+    return choice
+
+
+def head_result(data: TransferData, choice: HeadChoice, seconds: float, ended: str) -> Learned:
+    """The result of the head alone: kept, its temperature from out-of-fold logits."""
+    attempt = head_attempt(data, choice, seconds, kept=True, reason=ended)
+    rows = np.arange(len(data.pictures))
+    folds = len(np.unique(data.folds))
+    return Learned([attempt], choice.out_of_fold, rows, f"out-of-fold logits of the head, {folds} folds", ended)
+
+
+def head_attempt(data: TransferData, choice: HeadChoice, seconds: float, *, kept: bool, reason: str) -> Attempt:
+    """The line about the head in the report."""
+    right = float((choice.out_of_fold.argmax(axis=1) == data.pictures.labels).mean())
+    name = f"linear head on frozen features, strength {choice.strength:g} (out-of-fold accuracy {right:.3f})"
+    return Attempt(name=name, score=choice.loss, metric="out-of-fold log loss", seconds=seconds, kept=kept, reason=reason)
+
+
+def fine_tune(
+    network: PixelNetwork,
+    data: TransferData,
+    choice: HeadChoice,
+    recipe: Recipe,
+    *,
+    refit: bool,
+    checkpoints: Path,
+    head_seconds: float = 0.0,
+    on_event: OnEvent = silent,
+) -> Learned:
+    """Fine-tunes from the head and keeps the better of the two in ``network``, which comes with the head on every picture.
+
+    ``refit`` trains once more on train and validation together. Interrupted and called again, it goes on from ``checkpoints``.
+    """
+    seen, held = ~data.held_out, data.held_out
+    labels = data.pictures.labels
+    weights = None if data.row_weights is None else data.row_weights[seen]
+    head = fit_head(data.features[seen], labels[seen], data.classes, strength=choice.strength, row_weights=weights)
+    head_loss, _ = calibrated_loss(head(data.features[held]), labels[held])
+
+    tuned = copy.deepcopy(network)
+    set_head(tuned, head)
+    validation = data.part(held)
+    trial = fit(
+        tuned,
+        data.part(seen),
+        validation,
+        recipe,
+        stage="fine-tuning",
+        checkpoint=checkpoints / "fine-tuning.safetensors",
+        class_weights=data.class_weights,
+        on_event=on_event,
+    )
+    logits, _ = outputs_of(tuned, validation.pictures, recipe)
+    loss, _ = calibrated_loss(logits, labels[held])
+    better = loss < head_loss
+    verdict = f"calibrated validation loss {loss:.3f} against the head's {head_loss:.3f} on {int(held.sum())} pictures"
+    attempts = [
+        head_attempt(data, choice, head_seconds, kept=not better, reason="the starting point"),
+        Attempt(
+            name=f"fine-tuning, {trial.best_epoch} of {recipe.epochs} epochs, unfrozen: {recipe.unfreeze}",
+            score=loss,
+            metric="calibrated validation log loss",
+            seconds=trial.seconds,
+            kept=better,
+            reason=verdict,
+        ),
+    ]
+    if not better:
+        ended = f"Fine-tuning was not kept: {verdict}."
+        return Learned(attempts, choice.out_of_fold, np.arange(len(labels)), "out-of-fold logits of the head", ended)
+    ended = f"Fine-tuning was kept: {verdict}; {trial.ended}"
+    if refit:
+        train_on_all(network, data, recipe, trial.best_epoch, checkpoints, on_event)
+        ended += f"; then trained again on train and validation together for {epochs_in_words(trial.best_epoch)}"
+    else:
+        network.load_state_dict(tuned.state_dict())
+    return Learned(attempts, logits, np.flatnonzero(held), "validation logits of the fine-tuned model", ended + ".")
+
+
+def calibrated_loss(logits: Logits, labels: Labels) -> tuple[float, float]:
+    """The mean log loss at the best temperature, and that temperature: so that over-confidence alone does not decide."""
+    found = minimize_scalar(
+        lambda log_t: mean_log_loss(logits / np.float32(np.exp(log_t)), labels), bounds=(-3.0, 3.0), method="bounded"
+    )
+    return float(found.fun), float(np.exp(found.x))
+
+
+def mirror_is_harmless(
+    features: Features, mirrored: Features, labels: Labels, classes: int, folds: Int64[np.ndarray, "n"], *, strength: float
+) -> tuple[bool, str]:
+    """Whether heads that never saw a picture know its mirror image as well as itself, and the two accuracies in words.
+
+    Traffic signs and digits change their meaning in the mirror; leaves and bottles do not. The data itself is asked.
+    """
+    right, right_mirrored = 0, 0
+    for fold in np.unique(folds):
+        held = folds == fold
+        head = fit_head(features[~held], labels[~held], classes, strength=strength)
+        right += int((head(features[held]).argmax(axis=1) == labels[held]).sum())
+        right_mirrored += int((head(mirrored[held]).argmax(axis=1) == labels[held]).sum())
+    plain, turned = right / len(labels), right_mirrored / len(labels)
+    return (
+        turned >= plain - MIRROR_LOSS,
+        f"mirror images are recognised at {turned:.3f}, the pictures themselves at {plain:.3f}",
+    )
+
+
+def set_head(network: PixelNetwork, head: LinearHead) -> None:
+    """Copies ``head`` into the network's last layer."""
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(head.weight))
+        network.head.bias.copy_(torch.from_numpy(head.bias))
+
+
+def _write_choice(file: Path, choice: HeadChoice) -> None:
+    losses = [[strength, loss] for strength, loss in choice.losses.items()]
+    save_checkpoint(
+        file, {"out_of_fold": torch.from_numpy(choice.out_of_fold)}, {"strength": choice.strength, "losses": losses}
+    )
+
+
+def _read_choice(file: Path) -> HeadChoice:
+    tensors, state = load_checkpoint(file)
+    return HeadChoice(state["strength"], tensors["out_of_fold"].numpy(), dict(map(_pair, state["losses"])))
+
+
+def _pair(row: Sequence[float]) -> tuple[float, float]:
+    return row[0], row[1]

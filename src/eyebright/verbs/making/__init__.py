@@ -1,0 +1,1 @@
+"""The steps of ``train``, in their order: ``gathering``, ``choosing``, ``learning``, ``bundling``, ``reporting``."""

@@ -1,0 +1,116 @@
+"""The fourth step of ``train``: the bundle, with each form beside the proof that it is the same model."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eyebright.backends.onnx_ import OnnxPredictor
+from eyebright.backends.torch_ import TorchPredictor
+from eyebright.core.arrays import array_sha256
+from eyebright.core.bundle import MANIFEST, Architecture, Form, Manifest, Parity, ProbePicture
+from eyebright.core.decision import Decision, save_decision
+from eyebright.core.errors import ModelError
+from eyebright.core.events import Note, OnEvent, Phase
+from eyebright.core.files import new_directory, sha256, write_json, write_text
+from eyebright.core.parity import require_parity
+from eyebright.core.preprocess import Preprocess
+from eyebright.export.onnx_ import write_onnx
+from eyebright.export.probe import probe_pictures
+from eyebright.images.decode import decode
+from eyebright.images.preprocess import prepare, to_pixels
+from eyebright.models.network import PixelNetwork
+
+TORCH_FILE, ONNX_FILE = "torch.safetensors", "model.onnx"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What goes into a bundle besides the forms."""
+
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    architecture: Architecture
+    decision: Decision
+    split: dict[str, Any] | None
+    provenance: dict[str, Any]
+    card: str
+
+
+def write_bundle(network: PixelNetwork, contents: Contents, path: Path, on_event: OnEvent) -> None:
+    """Writes the whole bundle to ``path``, aside first, its manifest last. A format that cannot be written is said, not hidden.
+
+    Raises ``ModelError`` where a form differs from the torch form by more than rounding.
+    """
+    from safetensors.torch import save_file
+
+    on_event(Phase("Writing the bundle"))
+    with new_directory(path) as folder:
+        network = network.eval()
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / TORCH_FILE)
+        reference = TorchPredictor(network, contents.classes)
+        prepared, encoded = _probe(contents.preprocess)
+        pixels = to_pixels(prepared)
+        # One picture at a time, as verify replays them: the sums of a batch may be made in another order.
+        logits = np.concatenate([reference(pixels[row : row + 1]).logits for row in range(len(pixels))])
+        forms = {"torch": _form(folder, TORCH_FILE, None)}
+        if parity := _add_onnx(network, reference, contents, folder, pixels, on_event):
+            forms["onnx"] = _form(folder, ONNX_FILE, parity)
+        (folder / "probe").mkdir()
+        for name, content in encoded.items():
+            (folder / name).write_bytes(content)
+        save_decision(contents.decision, folder / "decision.json")
+        if contents.split is not None:
+            write_json(folder / "split.json", contents.split)
+        write_text(folder / "README.md", contents.card)
+        manifest = Manifest(
+            name=contents.name,
+            classes=contents.classes,
+            preprocess=contents.preprocess,
+            architecture=contents.architecture,
+            forms=forms,
+            decision_sha256=sha256(folder / "decision.json"),
+            split_sha256=sha256(folder / "split.json") if contents.split is not None else None,
+            probe=tuple(
+                ProbePicture(
+                    file=name,
+                    sha256=sha256(folder / name),
+                    pixels_sha256=array_sha256(prepared[row]),
+                    logits=tuple(float(value) for value in logits[row]),
+                )
+                for row, name in enumerate(encoded)
+            ),
+            provenance=contents.provenance,
+        )
+        write_text(folder / MANIFEST, manifest.model_dump_json(by_alias=True, indent=2) + "\n")
+
+
+def _probe(preprocess: Preprocess) -> tuple[np.ndarray, dict[str, bytes]]:
+    encoded = probe_pictures()
+    prepared = [prepare(decode(content, colour=preprocess.colour).image, preprocess) for content in encoded.values()]
+    return np.stack(prepared), encoded
+
+
+def _form(folder: Path, file: str, parity: Parity | None) -> Form:
+    path = folder / file
+    return Form(file=file, sha256=sha256(path), bytes=path.stat().st_size, outputs=("logits", "features"), parity=parity)
+
+
+def _add_onnx(
+    network: PixelNetwork,
+    reference: TorchPredictor,
+    contents: Contents,
+    folder: Path,
+    pixels: np.ndarray,
+    on_event: OnEvent,
+) -> Parity | None:
+    """Writes the ONNX form and returns its parity; None, with a warning, where torch cannot write this network as ONNX."""
+    path = folder / ONNX_FILE
+    try:
+        write_onnx(network, contents.preprocess.size, path, classes=contents.classes, name=contents.name)
+    except ModelError as error:
+        on_event(Note(f"{error} The bundle has the torch form only, and needs torch to predict.", "warning"))
+        return None
+    return require_parity(reference, OnnxPredictor(path, contents.classes), pixels)

@@ -1,0 +1,168 @@
+"""The second step of ``train``: which network, at which size, trained how; each automatic choice with its reason."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from eyebright.backends.device import choose_device
+from eyebright.core.bundle import Architecture
+from eyebright.core.files import write_text
+from eyebright.core.preprocess import Preprocess
+from eyebright.models import lite0
+from eyebright.models.catalogue import MODELS
+from eyebright.models.cnn import MINIMUM_SIZE
+from eyebright.training.augment import Augment
+from eyebright.training.recipe import Recipe
+from eyebright.verbs.making.gathering import Material
+from eyebright.verbs.making.settings import TrainSettings
+from eyebright.verbs.making.story import Story
+
+SMALL = 32  # pixels: at this short side and below, a small network from scratch beats features made for photographs
+# Median short side of the pictures up to which each size is enough. Chosen by out-of-fold loss on training parts (NOTES.md):
+# more pixels than the picture has cost time without adding detail.
+SIZES = ((64, 96), (112, 160))
+SCRATCH_EPOCHS = 30
+TUNING_EPOCHS = 12
+FEW = 5000  # pictures up to which the final model is refitted on everything but the test part
+GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "La"}
+
+
+class Plan(BaseModel):
+    """What was chosen, as stored in the run: a resumed run reads it instead of choosing, or timing, again.
+
+    ``recipe.epochs`` is 0 until the steps are budgeted; ``budgeted`` says that they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: Architecture
+    preprocess: Preprocess
+    weights: str
+    way: Literal["transfer", "scratch"]
+    recipe: Recipe
+    refit: bool
+    budgeted: bool = False
+
+
+def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
+    """The plan for this material, before anything is timed."""
+    side = _median_side(material)
+    name = _model(settings, side, story)
+    way: Literal["transfer", "scratch"] = "scratch" if name == "cnn" or settings.weights == "none" else "transfer"
+    device, why = choose_device(settings.device)
+    story.choose("device", device, why)
+    colour = _colour(settings, material, story)
+    size = _size(settings, name, way, side, story)
+    pictures = sum(len(material.split.parts[part]) for part in ("train", "validation"))
+    refit = pictures <= FEW
+    reason = f"{pictures:,} pictures are {'few' if refit else 'many'}: the limit is {FEW:,}"
+    story.choose("refit on train and validation", "yes" if refit else "no", reason)
+    return Plan(
+        architecture=_architecture(settings, name, size, colour),
+        preprocess=Preprocess(height=size, width=size, resize=settings.resize, colour=colour),
+        weights=settings.weights,
+        way=way,
+        recipe=_recipe(settings, way, device),
+        refit=refit,
+    )
+
+
+def _median_side(material: Material) -> int:
+    sides = [min(found.height, found.width) for found in material.audit.scanned.values()]
+    return int(np.median(sides))
+
+
+def _model(settings: TrainSettings, side: int, story: Story) -> str:
+    if settings.model != "auto":
+        return settings.model
+    if side <= SMALL:
+        story.choose("model", "cnn", f"the pictures have {side} pixels in the median; up to {SMALL}, a small network is enough")
+        return "cnn"
+    story.choose("model", "lite0", f"the pictures have {side} pixels in the median, enough for features learned on photographs")
+    return "lite0"
+
+
+def _colour(settings: TrainSettings, material: Material, story: Story) -> Literal["colour", "grey"]:
+    if settings.colour != "auto":
+        return settings.colour
+    modes = {found.mode for found in material.audit.scanned.values()}
+    if modes <= GREY_MODES:
+        story.choose("colour", "grey", "every picture is grey")
+        return "grey"
+    story.choose("colour", "colour", f"the pictures are {', '.join(sorted(modes))}")
+    return "colour"
+
+
+def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story) -> int:
+    if settings.size is not None:
+        return settings.size
+    if name == "cnn":
+        size = min(max(side, 16), 64)
+        size = size if size == side else max(size, MINIMUM_SIZE)
+        story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; cnn is used between 16 and 64")
+        return size
+    own = lite0.SIZE if name == "lite0" else _own_size(name)
+    size = next((size for most, size in SIZES if side <= most), own) if name == "lite0" else own
+    reason = f"the pictures have {side} pixels in the median"
+    story.choose("size", f"{size} pixels", reason if size != own else f"{reason}; {name} was made for {own}")
+    return size
+
+
+def _own_size(name: str) -> int:
+    from eyebright.models.zoo import input_size
+
+    return input_size(name)
+
+
+def _architecture(settings: TrainSettings, name: str, size: int, colour: str) -> Architecture:
+    arguments: dict[str, str | int | float | bool | list[float] | None] = {}
+    if name == "cnn":
+        arguments = {"height": size, "width": size, "grey": colour == "grey"}
+    elif name not in MODELS.targets():
+        arguments = {"size": size}
+    if settings.dropout is not None:
+        arguments["dropout"] = settings.dropout
+    return Architecture(name=name, arguments=arguments)
+
+
+def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
+    scratch = way == "scratch"
+    optimiser = settings.optimiser if settings.optimiser != "auto" else "adam" if scratch else "adamw"
+    rate = settings.learning_rate or (0.05 if optimiser == "sgd" else 1e-3 if scratch else 5e-4)
+    decay = settings.weight_decay if settings.weight_decay is not None else 0.0 if scratch else 0.01
+    return Recipe(
+        epochs=settings.epochs or 0,
+        batch_size=settings.batch_size or (64 if scratch else 32),
+        optimiser=optimiser,
+        learning_rate=rate,
+        weight_decay=decay,
+        warm_up=settings.warm_up,
+        label_smoothing=settings.label_smoothing,
+        patience=settings.patience,
+        device=device,
+        precision="fp32" if settings.precision == "auto" else settings.precision,
+        channels_last=settings.layout == "channels-last",
+        unfreeze=settings.unfreeze if not scratch else "all",
+        augment=_augment(settings, scratch),
+        seed=settings.seed,
+    )
+
+
+def _augment(settings: TrainSettings, scratch: bool) -> Augment:
+    light = {"shift": 0.06, "rotation": 8.0, "zoom": 0.1, "brightness": 0.1, "contrast": 0.2}
+    chosen = dict.fromkeys(light, 0.0) | ({"shift": 0.06} if scratch else light)
+    asked = {name: value for name in light if (value := getattr(settings, name)) is not None}
+    return Augment(flip=settings.flip == "on", **{**chosen, **asked})
+
+
+def read_plan(path: Path) -> Plan | None:
+    """The plan that an earlier part of the run stored, or None."""
+    return Plan.model_validate(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Stores the plan."""
+    write_text(path, plan.model_dump_json(indent=2) + "\n")

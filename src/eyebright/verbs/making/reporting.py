@@ -1,0 +1,205 @@
+"""The last step of ``train``: the evaluation with its story around it."""
+
+import datetime
+from typing import Any
+
+from eyebright import __version__
+from eyebright.core.bundle import Bundle
+from eyebright.core.errors import DataError
+from eyebright.core.machine import machine_line
+from eyebright.core.report import (
+    DataSummary,
+    Evaluation,
+    Figure,
+    Mistake,
+    PartCounts,
+    Report,
+    SamplePicture,
+    Speed,
+    TrainingSummary,
+)
+from eyebright.data.audit import class_counts, imbalance, size_summary
+from eyebright.data.source import Sample, Source, group_of
+from eyebright.images.decode import decode_any
+from eyebright.images.thumbnail import thumbnail_uri
+from eyebright.models.network import parameter_count
+from eyebright.verbs.making.gathering import Material
+from eyebright.verbs.making.learning import Model
+from eyebright.verbs.making.story import Story
+
+SAMPLES = 24  # pictures shown as examples, spread over the classes
+FEW_IN_CLASS = 20  # test pictures below which a class's recall is hardly known: Wilson's interval at 80 % is 35 points wide
+POOR_CALIBRATION = 0.05  # a gap of five points between confidence and accuracy is worth a caution
+
+
+def with_thumbnails(evaluation: Evaluation, source: Source) -> Evaluation:
+    """The evaluation, its mistakes with small pictures."""
+    return evaluation.model_copy(update={"mistakes": [_pictured(mistake, source) for mistake in evaluation.mistakes]})
+
+
+def _pictured(mistake: Mistake, source: Source) -> Mistake:
+    return mistake.model_copy(update={"thumbnail": _thumbnail(source, mistake.key)})
+
+
+def _thumbnail(source: Source, key: str) -> str | None:
+    try:
+        return thumbnail_uri(decode_any(source.read(key)).image)
+    except (DataError, OSError):
+        return None  # the file went away since the scan; the row stays, without its picture
+
+
+def training_summary(model: Model, story: Story, seconds: float) -> TrainingSummary:
+    """How the model came about."""
+    return TrainingSummary(
+        seconds=seconds,
+        model=f"{model.plan.architecture.name} at {model.plan.preprocess.height} pixels, weights: {model.weights_origin}",
+        parameters=parameter_count(model.network),
+        curves=story.curves,
+        attempts=model.learned.attempts,
+        choices=list(story.choices.values()),
+        ended=model.learned.ended,
+    )
+
+
+def data_summary(material: Material) -> DataSummary:
+    """The data set as it was used."""
+    source, audit, split = material.source, material.audit, material.split
+    sizes = size_summary(audit)
+    listed = ", ".join(f"{name} {height} x {width}" for name, (height, width) in sizes.items())
+    return DataSummary(
+        name=source.name,
+        n=len(source.samples),
+        classes=class_counts(source),
+        parts={part: _counts(material, part) for part, keys in split.parts.items() if keys},
+        split=split.how,
+        fingerprint=split.fingerprint,
+        leaks=[leak.sentence for leak in split.leaks],
+        duplicates=sum(len(cluster) - 1 for cluster in audit.duplicates),
+        unreadable=dict(audit.unreadable),
+        stray=len(source.stray),
+        imbalance=imbalance(class_counts(source, audit)),
+        sizes=f"Height x width: {listed} pixels." if sizes else "",
+        samples=_examples(material),
+    )
+
+
+def _counts(material: Material, part: str) -> PartCounts:
+    samples = material.samples(part)
+    counts = dict.fromkeys(material.source.classes, 0)
+    for sample in samples:
+        counts[material.source.classes[sample.label]] += 1
+    return PartCounts(n=len(samples), classes=counts, groups=len({group_of(sample) for sample in samples}))
+
+
+def _examples(material: Material) -> list[SamplePicture]:
+    """A few training pictures of each class, the first of its keys; of many classes, one of each of the first ones."""
+    classes = material.source.classes
+    each = max(1, SAMPLES // len(classes))
+    shown: list[SamplePicture] = []
+    taken = dict.fromkeys(range(len(classes)), 0)
+    for sample in material.samples("train"):
+        if taken[sample.label] < each and len(shown) < SAMPLES:
+            taken[sample.label] += 1
+            shown += _example(material.source, sample)
+    return sorted(shown, key=lambda picture: picture.label)
+
+
+def _example(source: Source, sample: Sample) -> list[SamplePicture]:
+    thumbnail = _thumbnail(source, sample.key)
+    return [SamplePicture(key=sample.key, label=source.classes[sample.label], thumbnail=thumbnail)] if thumbnail else []
+
+
+def make_report(
+    evaluation: Evaluation,
+    material: Material,
+    training: TrainingSummary,
+    speed: list[Speed],
+    provenance: dict[str, Any],
+) -> Report:
+    """The whole report."""
+    data = data_summary(material)
+    return Report(
+        **dict(evaluation),
+        title=f"{data.name}: {len(data.classes)} classes, {data.n:,} pictures",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        summary=_summary(evaluation, data, training),
+        cautions=_cautions(evaluation, data),
+        next_steps=_next_steps(evaluation, data),
+        data=data,
+        training=training,
+        speed=speed,
+        machine=machine_line(),
+        provenance=provenance,
+    )
+
+
+def _summary(evaluation: Evaluation, data: DataSummary, training: TrainingSummary) -> list[str]:
+    accuracy = evaluation.figures["accuracy"]
+    seen = sum(counts.n for part, counts in data.parts.items() if part != "test")
+    return [
+        f"The model tells {len(data.classes)} classes apart: {_some(list(data.classes))}.",
+        f"It was made from {seen:,} pictures in {training.seconds:.0f} seconds and measured once on {evaluation.n:,} others.",
+        f"{_times(accuracy)} it was right{_against(evaluation)}.",
+    ]
+
+
+def _times(figure: Figure) -> str:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return "How often"
+    return f"{100 * figure.value:.0f} times in 100 (95 % interval {100 * figure.low:.0f} to {100 * figure.high:.0f})"
+
+
+def _against(evaluation: Evaluation) -> str:
+    majority = evaluation.baselines.get("majority", {}).get("accuracy")
+    if majority is None or majority.value is None:
+        return ""
+    return f"; always answering the largest class would be right {100 * majority.value:.0f} times"
+
+
+def _cautions(evaluation: Evaluation, data: DataSummary) -> list[str]:
+    found = []
+    rare = [name for name, figures in evaluation.classes.items() if 0 < figures.n < FEW_IN_CLASS]
+    if rare:
+        found.append(f"Fewer than {FEW_IN_CLASS} test pictures stand behind {_some(rare)}: their own figures are hardly known.")
+    ece = evaluation.figures.get("ece")
+    if ece is not None and ece.value is not None and ece.value > POOR_CALIBRATION:
+        found.append(f"Its probabilities are off by {100 * ece.value:.0f} points on average; do not read them as certainties.")
+    found.append("Pictures from another camera, place or season than these may be answered worse, and just as confidently.")
+    found.append("It always names one of its classes, also for a picture of something else.")
+    return found
+
+
+def _next_steps(evaluation: Evaluation, data: DataSummary) -> list[str]:
+    steps = []
+    if data.leaks:
+        steps.append("Move the leaking pictures into one part and train again; trust the figures without them until then.")
+    known = {name: figures for name, figures in evaluation.classes.items() if figures.recall is not None and figures.n}
+    if known:
+        worst = min(known, key=lambda name: known[name].recall or 0.0)
+        if (known[worst].recall or 0.0) < 0.9:
+            steps.append(f"Add pictures of {worst}: it is found least often ({100 * (known[worst].recall or 0):.0f} in 100).")
+    if evaluation.mistakes:
+        steps.append("Look at the confident mistakes below: wrong labels are as common there as wrong answers.")
+    steps.append("Try it on your own pictures: eyebright predict RUN IMAGE.")
+    return steps
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def provenance(material: Material, model: Model, seed: int, bundle: Bundle | None = None) -> dict[str, Any]:
+    """Where the model comes from, in hashes and versions; no path, no user, no machine name."""
+    found: dict[str, Any] = {
+        "eyebright": __version__,
+        "data": material.source.name,
+        "split": material.split.fingerprint,
+        "seed": seed,
+        "pretrained weights": model.weights_origin,
+        "recipe": model.plan.recipe.model_dump(mode="json"),
+    }
+    if bundle is not None:
+        found["bundle"] = bundle.sha256
+    return found

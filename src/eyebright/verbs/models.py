@@ -1,0 +1,65 @@
+"""``models``: what can be trained."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from eyebright.core.errors import DataError
+from eyebright.core.events import OnEvent, silent
+from eyebright.core.registry import nearest
+from eyebright.core.settings import Settings, argument
+
+
+class ModelsSettings(Settings):
+    """What ``models`` needs to know."""
+
+    like: str | None = argument(None, help="Only names that contain this, of timm and torchvision too, e.g. resnet.")
+
+
+class ModelEntry(BaseModel):
+    """A model that ``train --model`` takes. ``weights``: ``installed``, ``download`` or ``none``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    about: str
+    weights: str
+    available: bool
+
+
+def list_models(like: str | None = None) -> list[ModelEntry]:
+    """Every model, or those whose name contains ``like``: the built-in ones, then timm's and torchvision's.
+
+    Raises ``MissingExtraError`` where torch or timm is not installed, ``DataError`` where no name contains ``like``.
+    """
+    from eyebright.models.catalogue import list_architectures
+
+    found = [_entry(info) for info in list_architectures()]
+    matching = [entry for entry in found if like is None or like.lower() in entry.name.lower()]
+    if not matching:
+        close = nearest(str(like), [entry.name.partition(":")[2] or entry.name for entry in found])
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise DataError(f"No model's name contains {like!r}.{hint} eyebright models lists the built-in ones.")
+    return matching
+
+
+def run(settings: ModelsSettings, on_event: OnEvent = silent) -> list[ModelEntry]:
+    """The list that ``settings`` ask for: without a filter only the built-in models, and how to see the others."""
+    if settings.like is not None:
+        return list_models(settings.like)
+    from eyebright.models import names
+
+    available = find_spec("torch") is not None and find_spec("timm") is not None
+    built_in = [_entry(info, available) for info in names.BUILT_IN]
+    others = [
+        ModelEntry(name=f"{family}:NAME", kind="many", about=about, weights="download", available=available)
+        for family, about in names.FAMILIES.items()
+    ]
+    return [*built_in, *others]
+
+
+def _entry(info: Any, available: bool = True) -> ModelEntry:
+    kind = info.name.partition(":")[0] if ":" in info.name else "built in"
+    return ModelEntry(name=info.name, kind=kind, about=info.about, weights=info.weights, available=available)

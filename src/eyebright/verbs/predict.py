@@ -1,0 +1,147 @@
+"""``predict``: what a model sees in pictures."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from eyebright.core.bundle import Bundle
+from eyebright.core.errors import DataError, ImageError
+from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.settings import Settings, argument
+
+BATCH = 16  # pictures decoded and asked together: memory stays small, and the cores stay busy
+MOST_BYTES = 256 * 2**20
+
+
+class PredictSettings(Settings):
+    """What ``predict`` needs to know."""
+
+    bundle: str = argument(help="A bundle's folder, a run's folder, or the word imagenet.", positional=True, min_length=1)
+    images: tuple[str, ...] = argument(help="Pictures, or folders of pictures.", positional=True, min_length=1)
+    top_k: int = argument(5, help="How many classes to name.", ge=1, le=1000)
+    form: Literal["auto", "onnx", "torch"] = argument("auto", help="Which form of the model answers.")
+    threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Answer(_Value):
+    """One class and its calibrated probability."""
+
+    label: str
+    probability: float
+
+
+class PictureResult(_Value):
+    """What the model says of one picture, most probable class first; or why it could not be read."""
+
+    key: str
+    predictions: list[Answer] = Field(default_factory=list)
+    verdict: str | None = None
+    warnings: list[str] = Field(default_factory=list)
+    error: str | None = None
+
+
+class ModelName(_Value):
+    """Which model answered. ``sha256`` is its manifest's."""
+
+    name: str
+    sha256: str
+
+
+class PredictResult(_Value):
+    """What ``predict --json`` prints. The exit code is 3 where some picture could not be read."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    model: ModelName
+    results: list[PictureResult]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 where some picture could not be read."""
+        return DataError.exit_code if any(result.error for result in self.results) else 0
+
+
+def predict(bundle: str | Path, *images: str | Path, on_event: OnEvent = silent, **settings: Any) -> PredictResult:
+    """The answers for ``images``, in their order; a picture that cannot be read has an ``error``, the others are answered.
+
+    Raises ``DataError`` where the bundle is missing and ``ModelError`` where it is refused.
+    """
+    given = {"bundle": str(bundle), "images": tuple(str(image) for image in images), **settings}
+    return run(PredictSettings.resolve(given), on_event)
+
+
+def run(settings: PredictSettings, on_event: OnEvent = silent) -> PredictResult:
+    """The answers that ``settings`` ask for."""
+    from eyebright.backends.open import open_predictor
+    from eyebright.verbs.making.imagenet import open_bundle
+
+    bundle = open_bundle(settings.bundle, on_event)
+    predictor, _ = open_predictor(bundle, form=settings.form, threads=settings.threads)
+    paths = list(_pictures(settings.images))
+    on_event(Phase("Asking the model", len(paths)))
+    results: list[PictureResult] = []
+    for start in range(0, len(paths), BATCH):
+        results += _answers(bundle, predictor, paths[start : start + BATCH], settings.top_k)
+        on_event(Progress(len(results)))
+    return PredictResult(model=ModelName(name=bundle.manifest.name, sha256=bundle.sha256), results=results)
+
+
+def _pictures(given: Iterable[str]) -> Iterator[Path]:
+    """The files that were named, and those directly in the folders that were named, in the order of their names."""
+    for name in given:
+        path = Path(name)
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        else:
+            yield path
+
+
+def _answers(bundle: Bundle, predictor: Any, paths: Sequence[Path], top_k: int) -> list[PictureResult]:
+    from eyebright.images.preprocess import to_pixels
+
+    read = [_read(path, bundle) for path in paths]
+    pictures = [picture for picture, _ in read if picture is not None]
+    if not pictures:
+        return [result for _, result in read]
+    logits = predictor(to_pixels(np.stack(pictures))).logits
+    rows = iter(bundle.decision().probabilities(logits))
+    classes = bundle.manifest.classes
+    return [
+        result if picture is None else result.model_copy(update={"predictions": _top(next(rows), classes, top_k)})
+        for picture, result in read
+    ]
+
+
+def _read(path: Path, bundle: Bundle) -> tuple[np.ndarray | None, PictureResult]:
+    """The prepared picture, or None where it cannot be read, and the result so far."""
+    from eyebright.images.decode import decode
+    from eyebright.images.preprocess import prepare
+
+    preprocess = bundle.manifest.preprocess
+    try:
+        found = decode(_content(path), colour=preprocess.colour)
+    except ImageError as error:
+        return None, PictureResult(key=str(path), error=str(error))
+    return prepare(found.image, preprocess), PictureResult(key=str(path), warnings=list(found.warnings))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ImageError(
+                f"The file has more than {MOST_BYTES >> 20} MiB; no picture that is accepted has. Make it smaller."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"The file cannot be read: {error.strerror}. Give the path of a picture.") from None
+
+
+def _top(probabilities: np.ndarray, classes: Sequence[str], top_k: int) -> list[Answer]:
+    best = np.argsort(-probabilities, kind="stable")[:top_k]
+    return [Answer(label=classes[index], probability=round(float(probabilities[index]), 6)) for index in best]

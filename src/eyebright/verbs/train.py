@@ -1,0 +1,245 @@
+"""``train``: from pictures to a model that is measured, explained on one page, and whole."""
+
+import contextlib
+import dataclasses
+import os
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from eyebright.core.bundle import Bundle, read_bundle, safe_name
+from eyebright.core.errors import InterruptedRunError, MissingExtraError, SettingsError
+from eyebright.core.events import EventLog, OnEvent, Phase, silent
+from eyebright.core.files import write_json, write_text
+from eyebright.core.machine import environment
+from eyebright.core.predictions import save_predictions
+from eyebright.core.report import Report
+from eyebright.core.run import Run, create_run, new_run_path, open_run
+from eyebright.core.settings import read_toml
+from eyebright.verbs.making.settings import TrainSettings
+from eyebright.verbs.making.story import Story
+
+__all__ = ["TrainResult", "TrainSettings", "run", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What came of it. A dry run has a plan in words, but neither run nor report."""
+
+    run: Run | None
+    report: Report | None
+    plan: list[str]
+
+
+def train(data: str | Path, *, on_event: OnEvent = silent, **settings: Any) -> TrainResult:
+    """The finished run on ``data``: its folder holds the bundle, the report and all that led to them.
+
+    ``settings`` are those of ``TrainSettings``. Raises ``DataError`` where the data is missing or unfit, ``SettingsError``
+    where the run's folder is in use, and ``InterruptedRunError`` on Ctrl-C, with the command that goes on.
+    """
+    return run(TrainSettings.resolve({"data": str(data), **settings}), on_event)
+
+
+def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
+    """The run that ``settings`` ask for."""
+    _require_extra()
+    story = Story(on_event)
+    if settings.dry_run:
+        return _dry_run(settings, story)
+    started = time.monotonic()
+    place, settings = _place(settings)
+    with _resumable(settings, place):
+        log = EventLog(place.events)
+        story.listen(log)
+        try:
+            report = _make(settings, place, story, started)
+        finally:
+            log.close()
+    return TrainResult(place, report, [])
+
+
+def _require_extra() -> None:
+    from importlib.util import find_spec
+
+    if any(find_spec(package) is None for package in ("torch", "timm", "scipy", "onnx", "matplotlib")):
+        raise MissingExtraError.for_extra("train", "Training")
+
+
+def _make(settings: TrainSettings, place: Run, story: Story, started: float) -> Report:
+    """The recipe: gather, choose, learn, judge, bundle, report."""
+    from eyebright.backends.loop import predictions_of
+    from eyebright.backends.torch_ import TorchPredictor
+    from eyebright.data.split import leaked_keys
+    from eyebright.evaluation import judge
+    from eyebright.verbs.making import choosing, gathering, learning, reporting
+
+    material = gathering.gather(settings, story)
+    gathering.keep_split(material, place)
+    plan = choosing.choose(settings, material, story)
+    _write_settings(settings, place, story)
+    model = learning.learn(settings, material, plan, place, story, started + 60 * settings.minutes)
+    seconds = time.monotonic() - started
+
+    story(Phase("Measuring on the test pictures"))
+    predictor = TorchPredictor(model.network, material.source.classes)
+    predictions = predictions_of(
+        predictor, material.source, material.samples("test"), plan.preprocess, on_event=story, scratch=place.checkpoints
+    )
+    save_predictions(predictions, place.predictions / "test.safetensors")
+    evaluation = judge(
+        predictions,
+        model.decision,
+        part="test",
+        leaked=leaked_keys(material.split),
+        majority=_majority(material),
+        seed=settings.seed,
+    )
+    evaluation = reporting.with_thumbnails(evaluation, material.source)
+    training = reporting.training_summary(model, story, seconds)
+    bundle = _bundle(settings, place, material, model, evaluation, training, story)
+    report = reporting.make_report(
+        evaluation, material, training, _speed(bundle), reporting.provenance(material, model, settings.seed, bundle)
+    )
+    _write_settings(settings, place, story)
+    write_report(report, place)
+    for leftover in place.checkpoints.glob("pixels-*.npy"):
+        leftover.unlink()
+    return report
+
+
+def write_report(report: Report, place: Run) -> None:
+    """Writes the page first and ``report.json`` last: where that is, the run is finished."""
+    from eyebright.render.html import render_report
+
+    write_text(place.report_html, render_report(report))
+    write_text(place.report_json, report.model_dump_json(by_alias=True, indent=1) + "\n")
+
+
+def _majority(material: Any) -> int:
+    import numpy as np
+
+    labels = [sample.label for sample in material.samples("train")]
+    return int(np.bincount(labels, minlength=len(material.source.classes)).argmax())
+
+
+def _bundle(
+    settings: TrainSettings, place: Run, material: Any, model: Any, evaluation: Any, training: Any, story: Story
+) -> Bundle:
+    from eyebright.data.split import hashed_split
+    from eyebright.render.card import render_card
+    from eyebright.verbs.making import bundling, reporting
+
+    provenance = reporting.provenance(material, model, settings.seed)
+    name = safe_name(material.source.name)
+    card = render_card(reporting.make_report(evaluation, material, training, [], provenance), name=name)
+    contents = bundling.Contents(
+        name=name,
+        classes=material.source.classes,
+        preprocess=model.plan.preprocess,
+        architecture=model.plan.architecture,
+        decision=model.decision,
+        split=hashed_split(material.split),
+        provenance=provenance,
+        card=card,
+    )
+    bundling.write_bundle(model.network, contents, place.bundle, story)
+    return read_bundle(place.bundle)
+
+
+def _speed(bundle: Bundle) -> list[Any]:
+    """Latency at batch 1 and throughput at batch 16 of each form, some seconds in all."""
+    from eyebright.backends.open import open_predictor
+    from eyebright.core.machine import usable_cores
+    from eyebright.evaluation import measure
+
+    rows = []
+    for form, description in bundle.manifest.forms.items():
+        predictor, _ = open_predictor(bundle, form=form)
+        size, megabytes = bundle.manifest.preprocess.size, description.bytes / 1e6
+        rows += [
+            measure(predictor, size, form=form, batch=batch, threads=usable_cores(), megabytes=megabytes, seconds=1.0)
+            for batch in (1, 16)
+        ]
+    return rows
+
+
+def _dry_run(settings: TrainSettings, story: Story) -> TrainResult:
+    from eyebright.verbs.making import choosing, gathering
+
+    material = gathering.gather(settings, story)
+    plan = choosing.choose(settings, material, story)
+    parts = ", ".join(f"{part} {len(keys):,}" for part, keys in material.split.parts.items() if keys)
+    what = "Fine-tune from a head on frozen features" if plan.way == "transfer" else "Train from scratch"
+    time_ = f"{settings.epochs} epochs" if settings.epochs else f"what fits into {settings.minutes:g} minutes"
+    sentences = [
+        f"Use {len(material.source.samples):,} pictures in {len(material.source.classes)} classes: {parts}.",
+        material.split.how,
+        *(f"{choice.name}: {choice.value} ({choice.reason})." for choice in story.choices.values()),
+        f"{what}: {plan.architecture.name} at {plan.preprocess.height} pixels, {plan.recipe.optimiser}, {time_}.",
+        f"Write the run to {settings.out or _default_out(settings)}.",
+    ]
+    return TrainResult(None, None, sentences)
+
+
+def _default_out(settings: TrainSettings) -> Path:
+    return new_run_path(Path("runs"), safe_name(Path(settings.data).stem or "data"))
+
+
+def _place(settings: TrainSettings) -> tuple[Run, TrainSettings]:
+    """The run's folder, new or resumed, and the settings that hold for it."""
+    if settings.resume:
+        assert settings.out is not None
+        place = open_run(settings.out)
+        if place.finished:
+            raise SettingsError(f"{place.path} is finished: there is nothing to resume. Its report is {place.report_html}.")
+        return place, _stored_settings(settings, place)
+    place = create_run(settings.out or _default_out(settings))
+    settings = settings.model_copy(update={"out": place.path})
+    write_json(place.environment, environment())
+    _write_settings(settings, place, Story())
+    return place, settings
+
+
+def _stored_settings(settings: TrainSettings, place: Run) -> TrainSettings:
+    """The settings that the run was begun with. What is given now must not contradict them."""
+    stored = TrainSettings.resolve(read_toml(place.settings))
+    given = settings.model_dump(exclude_defaults=True, exclude={"resume", "out", "data"})
+    for name, value in given.items():
+        if getattr(stored, name) != value:
+            raise SettingsError(
+                f"--{name.replace('_', '-')} is {value!r}; the run in {place.path} was begun with {getattr(stored, name)!r}. "
+                "Leave it out to go on, or begin a new run."
+            )
+    return stored.model_copy(update={"out": place.path})
+
+
+def _write_settings(settings: TrainSettings, place: Run, story: Story) -> None:
+    values = settings.model_dump(mode="json", exclude_none=True, exclude={"resume", "dry_run", "out"})
+    values["data"] = _absolute(settings.data)
+    if settings.data_home is not None:
+        values["data_home"] = os.path.abspath(settings.data_home)
+    reasons = {choice.name: f"{choice.value}: {choice.reason}" for choice in story.choices.values()}
+    write_text(place.settings, tomli_w.dumps({**values, "reasons": reasons}))
+
+
+def _absolute(data: str) -> str:
+    """A path that still holds when the run is resumed from another folder; a name stays a name."""
+    return os.path.abspath(data) if os.path.exists(data) else data
+
+
+@contextlib.contextmanager
+def _resumable(settings: TrainSettings, place: Run) -> Iterator[None]:
+    """Adds the command that goes on to whatever interrupts the block."""
+    command = f"eyebright train {shlex.quote(settings.data)} --out {shlex.quote(str(place.path))} --resume"
+    try:
+        yield
+    except InterruptedRunError as error:
+        stopped = InterruptedRunError(f"{error} What was done is kept. Go on with: {command}")
+        stopped.exit_code = error.exit_code
+        raise stopped from error
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(f"Stopped. What was done is kept. Go on with: {command}") from error

@@ -1,0 +1,139 @@
+"""``verify``: a bundle proves itself. Every file is hashed, every probe decoded again, every form asked again."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from eyebright.core.arrays import array_sha256
+from eyebright.core.bundle import Bundle, ProbePicture
+from eyebright.core.errors import DataError, EyebrightError, MissingExtraError, ModelError
+from eyebright.core.events import OnEvent, silent
+from eyebright.core.settings import Settings, argument
+
+
+class VerifySettings(Settings):
+    """What ``verify`` needs to know."""
+
+    bundle: str = argument(help="A bundle's folder, a run's folder, or the word imagenet.", positional=True, min_length=1)
+
+
+class Check(BaseModel):
+    """One thing that was verified."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class VerifyResult(BaseModel):
+    """All checks. The exit code is 6 where one failed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bundle: str
+    checks: list[Check]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 6 where a check failed."""
+        return 0 if all(check.ok for check in self.checks) else ModelError.exit_code
+
+
+def verify(bundle: str | Path, *, on_event: OnEvent = silent) -> VerifyResult:
+    """The checks of ``bundle``. Raises ``DataError`` where there is none and ``ModelError`` where its manifest is refused."""
+    return run(VerifySettings.resolve({"bundle": str(bundle)}), on_event)
+
+
+def run(settings: VerifySettings, on_event: OnEvent = silent) -> VerifyResult:
+    """The checks that ``settings`` ask for."""
+    from eyebright.verbs.making.imagenet import open_bundle
+
+    bundle = open_bundle(settings.bundle, on_event)
+    prepared, decoding = _decode_probe(bundle)
+    checks = [*_files(bundle), *decoding]
+    if prepared:
+        checks += [_replay(bundle, form, prepared) for form in bundle.manifest.forms]
+    return VerifyResult(bundle=bundle.manifest.name, checks=checks)
+
+
+def _files(bundle: Bundle) -> list[Check]:
+    manifest = bundle.manifest
+    expected = {form.file: form.sha256 for form in manifest.forms.values()}
+    expected["decision.json"] = manifest.decision_sha256
+    if manifest.split_sha256 is not None:
+        expected["split.json"] = manifest.split_sha256
+    return [_attempt(f"file {name}", functools.partial(_hashed, bundle, name, digest)) for name, digest in expected.items()]
+
+
+def _hashed(bundle: Bundle, name: str, digest: str) -> str:
+    bundle.file(name, digest)
+    return f"sha256 {digest[:12]}..."
+
+
+def _attempt(name: str, work: Callable[[], str]) -> Check:
+    """The check called ``name``: passed with what ``work`` says, or failed with its error."""
+    try:
+        return Check(name=name, ok=True, detail=work())
+    except EyebrightError as error:
+        return Check(name=name, ok=False, detail=str(error))
+
+
+def _decode_probe(bundle: Bundle) -> tuple[list[tuple[ProbePicture, np.ndarray]], list[Check]]:
+    """The probe's prepared pictures, and a check of each that decoding and resizing still give the same pixels."""
+    if not bundle.manifest.probe:
+        return [], [Check(name="probe", ok=False, detail="The bundle has no probe, so its answers cannot be verified.")]
+    prepared: list[tuple[ProbePicture, np.ndarray]] = []
+    checks = []
+    for picture in bundle.manifest.probe:
+        check, pixels = _decode_one(bundle, picture)
+        checks.append(check)
+        if pixels is not None:
+            prepared.append((picture, pixels))
+    return prepared, checks
+
+
+def _decode_one(bundle: Bundle, picture: ProbePicture) -> tuple[Check, np.ndarray | None]:
+    from eyebright.images.decode import decode
+    from eyebright.images.preprocess import prepare
+
+    name = f"decoding {picture.file}"
+    try:
+        content = bundle.file(picture.file, picture.sha256).read_bytes()
+        pixels = prepare(decode(content, colour=bundle.manifest.preprocess.colour).image, bundle.manifest.preprocess)
+    except (ModelError, DataError) as error:
+        return Check(name=name, ok=False, detail=str(error)), None
+    if array_sha256(pixels) != picture.pixels_sha256:
+        detail = "The pixels differ from those it was made with: Pillow or its decoders are of another version here."
+        return Check(name=name, ok=False, detail=detail), pixels
+    return Check(name=name, ok=True, detail="the same pixels"), pixels
+
+
+def _replay(bundle: Bundle, form: str, prepared: list[tuple[ProbePicture, np.ndarray]]) -> Check:
+    return _attempt(f"answers of {form}", functools.partial(_replayed, bundle, form, prepared))
+
+
+def _replayed(bundle: Bundle, form: str, prepared: list[tuple[ProbePicture, np.ndarray]]) -> str:
+    from eyebright.backends.open import open_predictor
+    from eyebright.core.parity import allowed_difference
+    from eyebright.images.preprocess import to_pixels
+
+    try:
+        predictor, _ = open_predictor(bundle, form=form)
+    except MissingExtraError as error:
+        return f"not replayed: {error}"
+    worst = 0.0
+    for picture, pixels in prepared:
+        golden = np.array([picture.logits], dtype=np.float32)
+        difference = float(np.abs(predictor(to_pixels(pixels[None])).logits - golden).max())
+        if not difference <= allowed_difference(golden):
+            raise ModelError(
+                f"A logit for {picture.file} is off by {difference:.2g}; {allowed_difference(golden):.2g} is rounding. "
+                "This is not the model that was measured; copy or train it again."
+            )
+        worst = max(worst, difference)
+    return f"golden logits of {len(prepared)} pictures, off by {worst:.1g} at most"

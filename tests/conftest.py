@@ -1,0 +1,30 @@
+"""For the whole session: tests that need a CUDA device or the network are skipped, with the reason, where there is none."""
+
+import importlib.util
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--network", action="store_true", help="run the tests that need more than the package registry")
+
+
+def pytest_collection_modifyitems(config, items):
+    marked_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if marked_gpu and not _cuda_is_available():
+        _skip(marked_gpu, "no CUDA device is visible")
+    if not config.getoption("--network"):
+        _skip([item for item in items if item.get_closest_marker("network")], "the network is only used with --network")
+
+
+def _skip(items, reason):
+    for item in items:
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _cuda_is_available():
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,205 @@
+"""Changes to training pictures: drawn by key, bounded, and geometrically right."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from eyebright.core import seeds
+from eyebright.images.preprocess import to_pixels
+from eyebright.training import augment as room
+from eyebright.training.augment import OFF, Augment, augmented, to_batch
+
+EVERYTHING = Augment(flip=True, shift=0.2, rotation=30, zoom=0.3, brightness=0.3, contrast=0.4)
+FURTHEST = Augment(shift=0.5, rotation=180, zoom=0.9)
+# The column of ``signed`` draws that each change reads; column 0 of the draws themselves decides about the mirror.
+ANGLE, ZOOM, RIGHT, DOWN, CONTRAST, BRIGHTNESS = range(1, 7)
+
+
+def noise(n=6, height=12, width=16, seed=0):
+    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def hashes_of(n):
+    return seeds.key_hashes([f"{row}.png" for row in range(n)])
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    """``draw(column=1)`` fixes the draws: -1 and 1 are the limits of a change, columns that are not named change nothing."""
+
+    def fix(*columns, mirror=False, sign=1):
+        row = np.full(8, 0.5, dtype=np.float32)
+        row[0] = 0.0 if mirror else 0.9
+        row[list(columns)] = (1 + sign) / 2
+        monkeypatch.setattr(room.seeds, "uniform", lambda seed, stream, epoch, hashes, n: np.tile(row, (len(hashes), 1)))
+
+    return fix
+
+
+def changed(pixels, augment):
+    return augmented(pixels, hashes_of(len(pixels)), augment, seed=0, epoch=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(8)), st.integers(1, 8), st.integers(0, 50), st.integers(0, 2**40))
+def test_a_picture_changes_in_the_same_way_in_any_company(rows, count, epoch, seed):
+    pixels, hashes = noise(8), hashes_of(8)
+    together = augmented(pixels, hashes, EVERYTHING, seed=seed, epoch=epoch)
+    chosen = rows[:count]
+    alone = augmented(pixels[chosen], hashes[chosen], EVERYTHING, seed=seed, epoch=epoch)
+    assert torch.equal(alone, together[chosen])
+
+
+def test_another_epoch_seed_or_key_changes_otherwise():
+    pixels, hashes = noise(1), hashes_of(2)
+    changes = [
+        augmented(pixels, hashes[key : key + 1], EVERYTHING, seed=seed, epoch=epoch)
+        for seed, epoch, key in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)]
+    ]
+    assert len({change.numpy().tobytes() for change in changes}) == 4
+
+
+def test_off_gives_the_pictures_back_untouched():
+    pixels = noise()
+    assert changed(pixels, OFF) is pixels
+    assert Augment() == OFF
+
+
+@pytest.mark.parametrize("augment", [EVERYTHING, Augment(flip=True), Augment(brightness=0.5), Augment(contrast=0.5)])
+def test_what_is_given_is_not_written_to(augment):
+    pixels = noise()
+    before = pixels.clone()
+    assert not torch.equal(changed(pixels, augment), before)
+    assert torch.equal(pixels, before)
+
+
+def test_flip_mirrors_half_of_the_pictures_exactly():
+    pixels = noise(2000, 2, 4)
+    after = changed(pixels, Augment(flip=True))
+    mirrored = (after == pixels.flip(3)).all(dim=(1, 2, 3))
+    same = (after == pixels).all(dim=(1, 2, 3))
+    assert (mirrored ^ same).all()
+    assert abs(mirrored.float().mean() - 0.5) < 0.045  # four standard errors: 4 * sqrt(0.25 / 2000)
+
+
+def test_a_mirror_within_a_resampling_is_the_same_mirror(draw):
+    draw(mirror=True)
+    pixels = noise()
+    torch.testing.assert_close(changed(pixels, Augment(flip=True, zoom=0.5)), pixels.flip(3), atol=1e-5, rtol=0)
+
+
+def test_without_flip_nothing_is_mirrored(draw):
+    draw(mirror=True)
+    pixels = noise()
+    torch.testing.assert_close(changed(pixels, Augment(zoom=0.5)), pixels, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("column", "axis", "pixels_moved"), [(RIGHT, 3, 4), (DOWN, 2, 3)])
+def test_a_shift_moves_a_planted_pixel_by_a_share_of_the_side(draw, column, axis, pixels_moved):
+    draw(column)
+    planted = torch.zeros(1, 3, 12, 16)
+    planted[..., 6, 9] = 1.0
+    # a quarter of 16 columns is 4, a quarter of 12 rows is 3; a positive draw looks further right or down
+    moved = changed(planted, Augment(shift=0.25))
+    torch.testing.assert_close(moved, planted.roll(-pixels_moved, axis), atol=1e-5, rtol=0)
+
+
+def test_places_from_outside_repeat_the_border_by_reflection(draw):
+    draw(RIGHT)
+    pixels = noise(width=8)
+    # two of eight columns come from beyond the right border: columns 7 and 6 again
+    expected = pixels[..., [2, 3, 4, 5, 6, 7, 7, 6]]
+    torch.testing.assert_close(changed(pixels, Augment(shift=0.25)), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("sign", "turns"), [(1, 1), (-1, -1)])
+def test_a_quarter_turn_of_a_square_is_that_of_torch(draw, sign, turns):
+    draw(ANGLE, sign=sign)
+    pixels = noise(height=11, width=11)
+    torch.testing.assert_close(changed(pixels, Augment(rotation=90)), pixels.rot90(turns, (2, 3)), atol=1e-5, rtol=0)
+
+
+def test_a_turn_keeps_shapes_in_a_picture_that_is_not_square(draw):
+    draw(ANGLE)
+    pixels = noise(height=10, width=24)
+    middle = slice(7, 17)  # the 10 x 10 pixels about the centre turn among themselves
+    turned = changed(pixels, Augment(rotation=90))
+    torch.testing.assert_close(turned[..., middle], pixels[..., middle].rot90(1, (2, 3)), atol=1e-5, rtol=0)
+
+
+def test_half_a_turn_reverses_both_sides(draw):
+    draw(ANGLE)
+    pixels = noise()
+    torch.testing.assert_close(changed(pixels, Augment(rotation=180)), pixels.flip(2, 3), atol=1e-5, rtol=0)
+
+
+def test_zooming_out_to_half_the_size_averages_two_by_two_in_the_middle(draw):
+    draw(ZOOM, sign=-1)
+    pixels = noise(height=12, width=16)
+    small = changed(pixels, Augment(zoom=0.5))[..., 3:9, 4:12]
+    torch.testing.assert_close(small, F.avg_pool2d(pixels, 2), atol=1e-5, rtol=0)
+
+
+def test_zooming_in_enlarges(draw):
+    draw(ZOOM)
+    planted = torch.zeros(1, 3, 20, 20)
+    planted[..., 8:12, 8:12] = 1.0
+    # 1.5 times each way: the area of the square is 2.25 times as large
+    assert changed(planted, Augment(zoom=0.5)).sum() / planted.sum() == pytest.approx(2.25, rel=0.05)
+
+
+def test_draws_fill_the_range_between_the_limits():
+    grey = torch.full((500, 3, 2, 2), 0.5)
+    steps = (changed(grey, Augment(brightness=0.2)) - 0.5)[:, 0, 0, 0]
+    assert -0.2 <= steps.min() < -0.19
+    assert 0.19 < steps.max() <= 0.2
+    assert abs(steps.mean()) < 0.021  # four standard errors of a uniform draw: 4 * 0.4 / sqrt(12 * 500)
+
+
+@pytest.mark.parametrize(("sign", "factor"), [(1, 1.4), (-1, 0.6)])
+def test_contrast_scales_about_the_pictures_own_mean(draw, sign, factor):
+    draw(CONTRAST, sign=sign)
+    pixels = 0.4 + 0.2 * noise()
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    after = changed(pixels, Augment(contrast=0.4))
+    torch.testing.assert_close(after, mean + factor * (pixels - mean))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_brightness_is_added_and_what_overflows_is_cut(draw, sign):
+    draw(BRIGHTNESS, sign=sign)
+    pixels = noise()
+    torch.testing.assert_close(changed(pixels, Augment(brightness=0.3)), (pixels + sign * 0.3).clamp(0, 1))
+
+
+@pytest.mark.parametrize("augment", [EVERYTHING, FURTHEST, Augment(brightness=1, contrast=0.9)])
+@pytest.mark.parametrize("pixels", [torch.zeros(40, 3, 33, 40), torch.ones(40, 3, 33, 40), noise(40, 33, 40)])
+def test_pixels_stay_between_zero_and_one(augment, pixels):
+    after = changed(pixels, augment)
+    assert after.shape == pixels.shape
+    assert after.dtype == torch.float32
+    assert after.min() >= 0
+    assert after.max() <= 1
+
+
+@pytest.mark.parametrize("options", [{"shift": 0.6}, {"rotation": -1}, {"zoom": 1}, {"contrast": 1}, {"turn": 3}])
+def test_limits_without_a_meaning_are_refused(options):
+    with pytest.raises(ValidationError):
+        Augment(**options)
+
+
+def test_a_batch_holds_the_same_pixels_as_every_other_room():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 7), dtype=np.uint8)
+    np.testing.assert_array_equal(to_batch(pictures).numpy(), to_pixels(pictures))
+    assert to_batch(pictures.transpose(0, 1, 3, 2)).is_contiguous()
+
+
+def test_a_store_that_cannot_be_written_gives_a_batch_that_can():
+    pictures = np.full((1, 3, 2, 2), 255, dtype=np.uint8)
+    pictures.flags.writeable = False
+    assert to_batch(pictures).mul_(0).sum() == 0
+    assert pictures.min() == 255

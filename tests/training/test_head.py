@@ -1,0 +1,191 @@
+"""The linear head: scikit-learn's logistic regression is the oracle, and nothing leaks from a fold into its own answer."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from eyebright.training.head import STRENGTHS, LinearHead, choose_strength, fit_head, mean_log_loss
+
+
+def clusters(n=300, width=12, classes=4, *, seed=0, spread=2.0):
+    """Overlapping clouds, their columns on very unlike scales."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    features = generator.normal(size=(classes, width))[labels] + spread * generator.normal(size=(n, width))
+    scales = 10.0 ** generator.uniform(-1, 1, width)
+    return (features * scales + generator.normal(size=width)).astype(np.float32), labels.astype(np.int64)
+
+
+def probabilities(head, features):
+    return softmax(head(features).astype(np.float64), axis=1)
+
+
+def oracle(features, labels, strength, weights=None):
+    """scikit-learn minimises the sum of losses + |w|^2 / (2 C), we their mean + strength |w|^2 / 2: C = 1 / (strength n)."""
+    standard = (features - features.mean(axis=0, dtype=np.float64)) / features.std(axis=0, dtype=np.float64)
+    total = len(labels) if weights is None else weights.sum()
+    model = LogisticRegression(C=1 / (strength * total), tol=1e-9, max_iter=10_000)
+    return model.fit(standard, labels, weights).predict_proba(standard)
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.01, 0.001])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_probabilities_are_those_of_scikit_learn(strength, weighted):
+    features, labels = clusters()
+    weights = np.random.default_rng(1).uniform(0.2, 3, len(labels)) if weighted else None
+    head = fit_head(features, labels, 4, strength=strength, row_weights=weights)
+    np.testing.assert_allclose(probabilities(head, features), oracle(features, labels, strength, weights), atol=2e-3)
+
+
+def test_weighing_a_row_twice_is_having_it_twice():
+    features, labels = clusters(60)
+    again = np.concatenate([features, features]), np.concatenate([labels, labels])
+    weights = np.ones(120)
+    weights[60:] = 3.0
+    # Standardised alike (the same rows), a row of weights 1 and 3 counts as two rows of weight 2.
+    np.testing.assert_allclose(
+        probabilities(fit_head(*again, 4, strength=0.01, row_weights=weights), features),
+        probabilities(fit_head(features, labels, 4, strength=0.01), features),
+        atol=1e-3,
+    )
+
+
+def test_a_rare_class_that_weighs_more_is_answered_more_often():
+    features, labels = clusters(400, 5, 2, spread=4.0)
+    keep = (labels == 0) | (np.arange(400) % 8 == 1)
+    features, labels = features[keep], labels[keep]
+    weights = np.where(labels == 1, 4.0, 1.0)
+    plain, weighted = (fit_head(features, labels, 2, strength=0.01, row_weights=w) for w in (None, weights))
+    assert probabilities(weighted, features)[:, 1].mean() > probabilities(plain, features)[:, 1].mean() + 0.1
+
+
+def test_scale_and_origin_of_the_features_do_not_matter():
+    features, labels = clusters(spread=1.5)
+    moved = (features.astype(np.float64) * 100 + 7).astype(np.float32)
+    np.testing.assert_allclose(
+        probabilities(fit_head(moved, labels, 4, strength=0.01), moved),
+        probabilities(fit_head(features, labels, 4, strength=0.01), features),
+        atol=2e-3,
+    )
+
+
+def test_a_constant_column_changes_nothing():
+    features, labels = clusters()
+    wider = np.insert(features, [0, 5], np.float32(3.25), axis=1)
+    head = fit_head(wider, labels, 4, strength=0.01)
+    plain = fit_head(features, labels, 4, strength=0.01)
+    np.testing.assert_allclose(probabilities(head, wider), probabilities(plain, features), atol=1e-3)
+    assert np.isfinite(head.weight).all()
+
+
+def test_a_column_that_hardly_varies_is_not_blown_up():
+    features, labels = clusters()
+    # It gives the class away, but a millionth of the others' spread is rounding noise, not a feature.
+    wider = np.append(features, (1e-6 * features.std() * labels)[:, None].astype(np.float32), axis=1)
+    plain = fit_head(features, labels, 4, strength=0.01)
+    head = fit_head(wider, labels, 4, strength=0.01)
+    np.testing.assert_allclose(probabilities(head, wider), probabilities(plain, features), atol=5e-3)
+
+
+def test_features_that_say_nothing_leave_the_shares_of_the_classes():
+    labels = np.array([0, 0, 0, 1, 2, 2], dtype=np.int64)
+    head = fit_head(np.full((6, 4), 2.5, dtype=np.float32), labels, 3, strength=0.01)
+    np.testing.assert_allclose(probabilities(head, np.full((1, 4), 2.5, np.float32)), [[3 / 6, 1 / 6, 2 / 6]], atol=1e-3)
+
+
+def test_more_features_than_rows_are_fitted():
+    features, labels = clusters(40, 90)
+    assert (fit_head(features, labels, 4, strength=0.001)(features).argmax(axis=1) == labels).all()
+
+
+def test_the_head_is_shaped_as_in_torch():
+    head = fit_head(*clusters(), 4, strength=0.1)
+    assert (head.weight.shape, head.bias.shape) == ((4, 12), (4,))
+    assert (head.weight.dtype, head.bias.dtype) == (np.float32, np.float32)
+    small = LinearHead(np.array([[1, 2], [3, 4]], np.float32), np.array([10, 20], np.float32))
+    # 1*5 + 2*6 + 10 = 27, 3*5 + 4*6 + 20 = 59
+    assert small(np.array([[5, 6]], np.float32)).tolist() == [[27, 59]]
+
+
+def test_logits_out_of_fold_never_saw_the_labels_of_their_rows():
+    features, labels = clusters()
+    folds = np.arange(300) % 5
+    honest = choose_strength(features, labels, 4, folds, strengths=(0.01,)).out_of_fold
+    for fold in range(5):
+        lies = np.where(folds == fold, (labels + 1) % 4, labels)
+        planted = choose_strength(features, lies, 4, folds, strengths=(0.01,)).out_of_fold
+        np.testing.assert_array_equal(planted[folds == fold], honest[folds == fold])
+        assert not np.array_equal(planted[folds != fold], honest[folds != fold])
+
+
+def test_labels_by_chance_are_learned_by_heart_and_guessed_out_of_fold():
+    generator = np.random.default_rng(3)
+    features = generator.normal(size=(200, 250)).astype(np.float32)
+    labels = generator.integers(0, 2, 200)
+    by_heart = fit_head(features, labels, 2, strength=1e-4)
+    assert (by_heart(features).argmax(axis=1) == labels).all()
+    choice = choose_strength(features, labels, 2, np.arange(200) % 5)
+    accuracy = (choice.out_of_fold.argmax(axis=1) == labels).mean()
+    assert abs(accuracy - 0.5) < 0.15  # four standard errors: 4 * sqrt(0.25 / 200)
+
+
+def test_the_path_is_left_once_two_weaker_strengths_were_worse():
+    generator = np.random.default_rng(3)
+    features, labels = generator.normal(size=(100, 60)).astype(np.float32), generator.integers(0, 2, 100)
+    steps = []
+    choice = choose_strength(features, labels, 2, np.arange(100) % 4, on_step=steps.append)
+    # Nothing can be learned, so the strongest is best, and the next two tell.
+    assert list(choice.losses) == list(STRENGTHS[:3])
+    assert choice.strength == STRENGTHS[0]
+    assert steps == [1, 2, 3]
+
+
+def test_the_path_is_walked_to_its_end_where_weaker_is_better():
+    features, labels = clusters(400, 6, 3, spread=0.2)
+    choice = choose_strength(features, labels, 3, np.arange(400) % 4)
+    assert list(choice.losses) == list(STRENGTHS)
+    assert choice.strength == STRENGTHS[-1]
+
+
+def test_the_chosen_strength_has_the_least_loss_and_its_logits_give_it():
+    features, labels = clusters(spread=5.0)
+    weights = np.random.default_rng(2).uniform(0.5, 2, len(labels))
+    choice = choose_strength(features, labels, 4, np.arange(300) % 3, row_weights=weights)
+    assert choice.loss == min(choice.losses.values())
+    expected = log_loss(labels, softmax(choice.out_of_fold.astype(np.float64), axis=1), sample_weight=weights)
+    assert choice.loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_each_strength_is_that_of_scikit_learn_out_of_fold():
+    features, labels = clusters(240)
+    folds = np.arange(240) % 3
+    standard = (features - features.mean(axis=0, dtype=np.float64)) / features.std(axis=0, dtype=np.float64)
+    found = choose_strength(features, labels, 4, folds, strengths=(0.03, 0.003)).losses
+    for strength, loss in found.items():
+        expected = np.zeros((240, 4))
+        for fold in range(3):
+            model = LogisticRegression(C=1 / (strength * 160), tol=1e-9, max_iter=10_000)
+            model.fit(standard[folds != fold], labels[folds != fold])
+            expected[folds == fold] = model.predict_proba(standard[folds == fold])
+        assert loss == pytest.approx(log_loss(labels, expected), abs=2e-3)
+
+
+def test_a_class_that_a_fold_has_all_of_is_thought_unlikely_there():
+    features, labels = clusters(120, 8, 3)
+    folds = np.where(labels == 2, 0, np.arange(120) % 4)
+    choice = choose_strength(features, labels, 3, folds)
+    assert np.isfinite(choice.out_of_fold).all()
+    assert np.isfinite(choice.loss)
+    assert softmax(choice.out_of_fold[folds == 0], axis=1)[:, 2].max() < 0.05
+
+
+def test_the_loss_of_even_odds_is_the_logarithm_of_the_number_of_classes():
+    assert mean_log_loss(np.zeros((5, 4), np.float32), np.array([0, 1, 2, 3, 0])) == pytest.approx(np.log(4))
+
+
+def test_a_weighted_loss_is_the_weighted_mean_and_survives_large_logits():
+    logits = np.array([[1000, 0], [0, np.log(3)]], dtype=np.float32)
+    # The first is sure and right: 0. The second gives 1 / (1 + 3) to its class: ln 4. Weights 3 and 1: ln 4 / 4
+    assert mean_log_loss(logits, np.array([0, 0]), np.array([3.0, 1.0])) == pytest.approx(np.log(4) / 4, rel=1e-6)
