@@ -29,7 +29,7 @@ help:
 	echo "make check   formatting, lint, types, who may import whom"
 	echo "make test    every test"
 	echo "make fix     format, and repair what can be repaired"
-	echo "make demo    train, measure and explain a small model"
+	echo "make demo    train and measure a small model"
 	echo "make bench   measure speed and accuracy, where bench/ is"
 	echo "make docs    build the documentation, where docs/build.py is"
 	echo "make clean   remove .venv and caches"

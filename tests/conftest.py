@@ -17,6 +17,17 @@ def pytest_collection_modifyitems(config, items):
         _skip([item for item in items if item.get_closest_marker("network")], "the network is only used with --network")
 
 
+@pytest.fixture
+def one_thread():
+    """torch on one thread: small networks gain nothing from more, and lose much where the cores are busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def _skip(items, reason):
     for item in items:
         item.add_marker(pytest.mark.skip(reason=reason))

@@ -80,6 +80,7 @@ def test_config_and_json_belong_to_the_command_not_to_the_verb():
         (["-e", "3"], "Unknown flag '-e'."),
         (["--zzzzzz"], "Unknown flag '--zzzzzz'. 'eyebright toy --help' lists the flags."),
         (["--data", "x"], "DATA is given by its place, not by the flag --data: eyebright toy DATA."),
+        (["--dtaa", "x"], "Unknown flag '--dtaa'. Did you mean DATA? It is given by its place: eyebright toy DATA."),
         (["--epochs"], "--epochs needs a value: --epochs N."),
         (["--epochs", "--augment"], "--epochs needs a value"),
         (["--device"], "--device needs a value: --device auto|cpu|cuda."),

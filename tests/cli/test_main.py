@@ -3,15 +3,18 @@
 import errno
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from eyebright import __version__
-from eyebright.cli.main import VERBS, main
+from eyebright.cli.main import EXTRAS, VERBS, main
 from eyebright.core import errors
 from eyebright.core.events import Note, Phase
 
@@ -54,6 +57,22 @@ def test_help_names_every_verb_within_80_columns(capsys):
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in VERBS)
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_the_exit_codes_of_the_overview_are_those_that_can_come(capsys):
+    main(["--help"])
+    said = capsys.readouterr().out
+    codes = {int(code) for code in re.findall(r"\b(\d+) ", said.partition("Exit codes:")[2])}
+    assert codes == {0, 2, 3, 4, 5, 6, 130, 143}
+
+
+def test_every_package_of_an_extra_names_the_extra_that_brings_it():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
+    for extra in ("train", "demo"):
+        packages = [re.split(r"[\[>=<]", line)[0] for line in project["optional-dependencies"][extra]]
+        for package in set(packages) - {"eyebright"}:
+            assert EXTRAS[names.get(package, package.replace("-", "_"))] == extra
 
 
 def test_no_words_at_all_are_answered_with_help_and_an_error(capsys):

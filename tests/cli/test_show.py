@@ -145,16 +145,48 @@ def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
         )
     )
     text = unwrapped(said())
-    assert "a.jpg oak 0.900 elm 0.100" in text
+    assert "a.jpg oak 0.900 elm 0.10" in text
     assert "not read: truncated" in text
     assert "unsure; tiny" in text
     assert "1 of 3 pictures could not be read." in text
 
 
-def test_a_long_file_name_is_not_cut(said):
-    key = "folder/" + "x" * 200 + ".jpg"
-    show.show_predictions(Value(results=[answer(key)]))
-    assert said().count("x") >= 200
+def test_as_many_next_answers_are_shown_as_were_asked_for(said):
+    classes = (("oak", 0.5), ("elm", 0.3), ("ash", 0.15), ("fir", 0.05))
+    show.show_predictions(Value(results=[answer(predictions=classes[:1]), answer(predictions=classes)]))
+    first, second = said().splitlines()[1:]
+    assert first.split() == ["a.jpg", "oak", "0.500"]
+    assert second.rstrip().endswith("elm 0.30, ash 0.15, fir 0.05")
+
+
+def test_a_long_path_is_shown_by_its_end_on_one_line(said, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    long = "/data/of/a/project/with/a/long/name/pictures/0001.jpg"  # 53 characters; 40 of 100 columns are there for it
+    classes = tuple((f"a class with a long name {number}", 0.2) for number in range(5))
+    show.show_predictions(Value(results=[answer(long, predictions=classes)]))
+    line = said().splitlines()[1]
+    assert line.startswith(".../with/a/long/name/pictures/0001.jpg ")
+    show.show_predictions(Value(results=[answer("x" * 40, predictions=classes)]))
+    assert f"{'x' * 40} " in said()
+
+
+def test_a_long_file_name_is_cut_in_front(said):
+    show.show_predictions(Value(results=[answer("folder/" + "x" * 200 + ".jpg")]))
+    assert f"...{'x' * 41}.jpg " in said()  # 48 of a pipe's 120 columns
+
+
+def test_conflicts_are_not_said_again_as_duplicates(said):
+    show.show_inspect(inspection(duplicates=[["a.jpg", "b.jpg"], ["oak/a.jpg", "elm/a.jpg"]]))
+    text = said()
+    assert text.count("oak/a.jpg") == text.count("a.jpg = b.jpg") == 1
+
+
+def test_skipped_checks_are_not_counted_as_passed(said):
+    checks = [Value(name="onnx", state="ok", detail="1e-6"), Value(name="torch", state="skipped", detail="no torch")]
+    show.show_verify(Value(checks=checks))
+    text = said()
+    assert "torch  skipped  no torch" in text
+    assert text.endswith("All 1 checks passed, 1 skipped.\n")
 
 
 def report():
@@ -185,7 +217,7 @@ def test_a_dry_run_shows_the_plan(said):
 
 def test_a_failed_check_is_said_in_words(said):
     show.show_verify(
-        Value(checks=[Value(name="onnx", ok=True, detail="1e-6"), Value(name="probe", ok=False, detail="differs")])
+        Value(checks=[Value(name="onnx", state="ok", detail="1e-6"), Value(name="probe", state="failed", detail="differs")])
     )
     text = said()
     assert "FAILED" in text
@@ -217,7 +249,7 @@ def test_models_and_data_sets_say_what_is_missing(said):
         (show.show_evaluation, Evaluation(**evaluation_values())),
         (show.show_inspect, inspection()),
         (show.show_predictions, Value(results=[answer(EVIL, predictions=((EVIL, 0.5),), verdict=EVIL, warnings=[EVIL])])),
-        (show.show_verify, Value(checks=[Value(name=EVIL, ok=False, detail=EVIL)])),
+        (show.show_verify, Value(checks=[Value(name=EVIL, state="failed", detail=EVIL)])),
         (show.show_train, Value(run=None, report=None, plan=[EVIL])),
         (show.show_report, Value(path=EVIL)),
         (show.show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),

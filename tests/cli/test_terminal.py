@@ -66,6 +66,14 @@ def test_without_a_terminal_the_log_is_short_and_plain(clock):
     assert "\x1b" not in stream.getvalue()
 
 
+def test_one_picture_is_not_called_pictures(clock):
+    stream = io.StringIO()
+    with listener(stream, clock=clock) as send:
+        send(Phase("Asking the model", 1))
+        send(Phase("Asking the model", 2))
+    assert stream.getvalue().splitlines() == ["Asking the model: 1 picture", "Asking the model: 2 pictures"]
+
+
 def test_a_phase_of_unknown_length_counts_without_an_end(clock):
     stream = io.StringIO()
     send = PlainLines(stream, clock)

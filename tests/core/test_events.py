@@ -1,21 +1,14 @@
-"""One stream of events feeds every listener, and the log keeps the story."""
+"""The log keeps the story that events tell."""
 
 import json
 
 import pytest
 
-from eyebright.core.events import Choice, Epoch, EventLog, Note, Phase, Progress, silent, tee
+from eyebright.core.events import Choice, Epoch, EventLog, Note, Phase, Progress
 
 
 def rows_of(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def test_tee_hands_each_event_to_all_listeners_in_order():
-    heard = []
-    send = tee(lambda event: heard.append(("first", event)), silent, lambda event: heard.append(("second", event)))
-    send(Note("hello"))
-    assert heard == [("first", Note("hello")), ("second", Note("hello"))]
 
 
 def test_the_log_keeps_every_event_but_progress(tmp_path):

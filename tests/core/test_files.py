@@ -30,6 +30,19 @@ def test_writing_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):
     assert names_in(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_files_and_folders_are_as_open_as_the_umask_says(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        files.write_text(tmp_path / "a.txt", "x")
+        with files.new_directory(tmp_path / "bundle"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "bundle").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
 def test_writing_makes_the_folders_above(tmp_path):
     files.write_bytes(tmp_path / "deep" / "er" / "a.bin", b"x")
     assert (tmp_path / "deep/er/a.bin").read_bytes() == b"x"

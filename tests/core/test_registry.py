@@ -32,6 +32,19 @@ def test_the_best_suggestion_comes_first():
     assert nearest("epoch", ["epsilon", "epochs", "seed"])[0] == "epochs"
 
 
+def test_a_name_within_the_name_is_near_however_long_the_rest():
+    assert nearest("test_fraction", ["calibration", "data", "test"]) == ["test"]
+    assert nearest("resnet", ["resnet152_with_a_long_tail", "resnet50", "vgg"]) == ["resnet50", "resnet152_with_a_long_tail"]
+
+
+def test_a_slip_of_a_letter_is_nearer_than_a_part_of_the_name():
+    assert nearest("batch_sise", ["batch", "batch_size"])[0] == "batch_size"
+
+
+def test_a_letter_or_two_within_a_name_are_chance():
+    assert nearest("e", ["seed", "epochs"]) == []
+
+
 def test_a_plug_in_adds_a_name_and_cannot_take_one(monkeypatch):
     plugged = EntryPoints([EntryPoint("mine", "my:thing", "toys"), EntryPoint("join", "evil:join", "toys")])
     monkeypatch.setattr(registry, "entry_points", lambda group: plugged.select(group=group))

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from eyebright.core.errors import SettingsError
 from eyebright.core.settings import Settings, argument, read_toml
@@ -23,6 +23,43 @@ class Toy(Settings):
         if value == Path("/"):
             raise ValueError("the root folder is no data set")
         return value
+
+
+class Ask(Settings):
+    data: str = argument(help="the folder", positional=True, min_length=1)
+    images: tuple[str, ...] = argument((), help="pictures", positional=True)
+    test: float = argument(0.2, help="the share held out")
+    size: Literal["auto"] | int = argument("auto", help="pixels")
+    low: int = argument(0, help="from")
+    high: int = argument(9, help="to")
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.low > self.high:
+            raise ValueError("--low is above --high. Swap them.")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"data": ""}, "DATA is ''; expected something that is not empty."),
+        ({"data": 3}, "DATA is 3; expected a valid string."),
+        ({"data": "x", "images": [3]}, "IMAGES is 3; expected a valid string."),
+        ({"data": "x", "low": 10}, "--low is above --high. Swap them."),
+        ({"data": "x", "test_fraction": 0.3}, "Unknown setting 'test_fraction'. Did you mean test?"),
+        ({}, "The argument DATA is missing."),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(flags, message):
+    with pytest.raises(SettingsError) as caught:
+        Ask.resolve(flags)
+    assert str(caught.value) == message
+
+
+def test_a_value_that_fits_none_of_several_types_is_named_by_its_flag_alone():
+    with pytest.raises(SettingsError, match=r"--size is 'big'; expected 'auto'\. --size is 'big'; expected a valid integer"):
+        Ask.resolve({"data": "x", "size": "big"})
 
 
 def file_with(tmp_path, text):

@@ -10,7 +10,7 @@ from pictures import real_data_home
 
 from eyebright.core.errors import DataError, MissingExtraError, SettingsError
 from eyebright.data import catalogue
-from eyebright.data.catalogue import ABOUT, DATASETS, load_named, resolve_home
+from eyebright.data.catalogue import ABOUT, DATASETS, load_named, located, resolve_home
 
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905 - as the publisher's file has them
 
@@ -44,6 +44,20 @@ def cifar_home(tmp_path, monkeypatch, records=2):
         planes = bytes([10 + number]) * 1024 + bytes([20 + number]) * 1024 + bytes([30 + number]) * 1024
         (folder / name).write_bytes((bytes([number]) + planes) * records)
     return tmp_path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_set_is_located_where_each_of_its_files_is_without_reading_one(tmp_path, packed):
+    home = mnist_home(tmp_path, packed=packed, train_images=b"no idx file")
+    assert located("mnist", home) == home / "mnist"
+    next(home.glob("mnist/t10k-labels*")).unlink()
+    assert located("mnist", home) is None
+
+
+def test_cifar_is_located_in_any_of_its_folders(tmp_path, monkeypatch):
+    home = cifar_home(tmp_path, monkeypatch)
+    assert located("cifar10", home) == home / "cifar10" / "cifar-10-batches-bin"
+    assert located("cifar10", home / "cifar10") == home / "cifar10" / "cifar-10-batches-bin"
 
 
 @pytest.mark.parametrize("packed", [False, True])

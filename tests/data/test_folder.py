@@ -10,7 +10,7 @@ from pictures import class_folders, jpeg, png
 
 from eyebright.core.errors import DataError, ImageError
 from eyebright.data import folder
-from eyebright.data.folder import Listing, folder_source, key_of, lay_out
+from eyebright.data.folder import Listing, folder_source, key_of, lay_out, part_of, pictures_in
 from eyebright.data.source import Sample
 from eyebright.images.decode import decode
 
@@ -58,6 +58,33 @@ def test_train_and_val_alone_mean_that_val_is_held_out_and_this_is_said(tmp_path
     assert source.notes == (
         "Only train and val were given: val is held out as the test set, validation pictures come out of train.",
     )
+
+
+def test_training_and_testing_are_parts_too(tmp_path):
+    layout = {f"{part}/{tumour}": 1 for part in ("Training", "Testing") for tumour in ("glioma", "none")}
+    source = folder_source(class_folders(tmp_path, layout))
+    assert source.classes == ("glioma", "none")
+    assert counts(source) == {"train": 2, "test": 2}
+
+
+@pytest.mark.parametrize("word", ["testing", "eval", "Evaluation", "holdout"])
+def test_what_a_set_is_finally_measured_on_is_the_test_part_by_any_of_its_names(word):
+    assert part_of(word) == "test"
+
+
+def test_the_pictures_in_a_folder_are_known_by_extension_or_first_bytes_and_litter_is_passed_over(tmp_path):
+    class_folders(tmp_path, {"deeper": 1})
+    for name, content in {"b.JPG": b"", "a": png(), ".hidden.png": png(), "Thumbs.db": png(), "README": b"words"}.items():
+        (tmp_path / name).write_bytes(content)
+    assert pictures_in(tmp_path) == [tmp_path / "a", tmp_path / "b.JPG"]
+
+
+def test_a_folder_without_pictures_is_answered_with_what_it_has(tmp_path):
+    with pytest.raises(DataError, match="holds no picture; it is empty"):
+        pictures_in(tmp_path)
+    (tmp_path / "README").write_text("soon")
+    with pytest.raises(DataError, match=r"only other files were found \(README\)"):
+        pictures_in(tmp_path)
 
 
 def test_train_alone_is_no_split(tmp_path):

@@ -5,14 +5,18 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage import data
 from sklearn.datasets import load_sample_image
+from torch import nn
 
 from eyebright.core.errors import MissingExtraError, ModelError
 from eyebright.core.files import sha256
 from eyebright.core.preprocess import Preprocess
 from eyebright.images.preprocess import prepare, to_pixels
 from eyebright.models import lite0
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPEC = Preprocess(height=lite0.SIZE, width=lite0.SIZE, resize="crop", crop_fraction=lite0.CROP_FRACTION)
 PICTURES = {
@@ -56,6 +60,16 @@ def test_the_weights_go_below_a_new_head(whole_network):
 def test_black_and_white_reach_the_backbone_as_minus_one_and_one(whole_network):
     assert whole_network.prepare(torch.zeros(1, 3, 1, 1)).flatten().tolist() == [-1, -1, -1]
     assert whole_network.prepare(torch.ones(1, 3, 1, 1)).flatten().tolist() == [1, 1, 1]
+
+
+@torch.no_grad()
+def test_it_is_tensorflows_variant_that_the_weights_were_trained_in(whole_network):
+    # The plain variant takes the same weights and names the same pictures, but is quietly worse.
+    norms = [part for part in whole_network.backbone.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert {norm.eps for norm in norms} == {1e-3}
+    # TensorFlow's "same" padding of a 3 x 3 kernel at stride 2 and an even side: nothing left and above, one right and below
+    pixels, stem = torch.rand(1, 3, 32, 32), whole_network.backbone.conv_stem
+    torch.testing.assert_close(stem(pixels), F.conv2d(F.pad(pixels, (0, 1, 0, 1)), stem.weight, stride=2))
 
 
 def test_another_file_of_weights_is_refused(tmp_path, monkeypatch):

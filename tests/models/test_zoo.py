@@ -10,6 +10,8 @@ from torch import nn
 from eyebright.core.errors import MissingExtraError, ModelError, SettingsError
 from eyebright.models import zoo
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # The width is that of the layer which the publisher's own classifier reads.
 TIMM = {
     "resnet18": (32, 512),

@@ -18,6 +18,8 @@ from eyebright.training.recipe import Recipe
 
 from .toys import changed, coloured, copied, normed, small_cnn
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 AUGMENT = Augment(flip=True, shift=0.1, rotation=10, brightness=0.1)
 # Three epochs of four steps. Validation labels are right in one problem and wrong in the other: there the best epoch is the
 # first, so that a resume must bring back weights that it did not train itself.
@@ -263,8 +265,12 @@ def test_a_signal_between_two_epochs_is_obeyed_at_once_even_after_the_last(tmp_p
 
 
 def test_a_stop_without_a_checkpoint_is_a_stop_too():
-    with pytest.raises(InterruptedRunError):
-        fit(small_cnn(), TRAIN, None, Recipe(epochs=2), on_event=lambda event: os.kill(os.getpid(), signal.SIGINT))
+    def press(event):
+        if isinstance(event, Phase):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match="at step 1 of 8"):
+        fit(small_cnn(), TRAIN, None, Recipe(epochs=2, batch_size=12), on_event=press)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

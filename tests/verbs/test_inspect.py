@@ -67,14 +67,14 @@ def test_a_cut_file_is_named_with_its_reason_and_still_counted(clean):
     assert found.n == 9
     assert found.classes["dog"] == 4
     assert found.imbalance == pytest.approx(5 / 3)  # of the readable ones
-    assert any("--allow-bad" in warning for warning in found.warnings)  # 1 of 9 is more than 1 %
+    assert any("with train --allow-bad" in warning for warning in found.warnings)  # 1 of 9 is more than 1 %
 
 
 def test_a_copy_in_another_format_and_class_is_a_duplicate_and_a_conflict(clean):
     save_picture(clean / "dog" / "copy.bmp", seed=3)  # the pixels of cat/003.png
     found = inspect(clean)
     assert found.duplicates == found.conflicts == [["cat/003.png", "dog/copy.bmp"]]
-    assert any("different labels in 1 places, first cat/003.png and dog/copy.bmp" in warning for warning in found.warnings)
+    assert found.warnings == []  # said once
 
 
 def test_a_copy_across_given_parts_is_a_leak(tmp_path):
@@ -85,7 +85,7 @@ def test_a_copy_across_given_parts_is_a_leak(tmp_path):
     found = inspect(tmp_path)
     assert found.parts == {"train": {"cat": 4, "dog": 4}, "test": {"cat": 5, "dog": 4}}
     assert found.leaks == ["1 of 9 test pictures is an exact copy of training pictures."]
-    assert found.leaks[0] in found.warnings
+    assert found.warnings == []  # said once
 
 
 def test_groups_are_read_from_names_and_counted(clean):

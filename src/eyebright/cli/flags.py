@@ -1,12 +1,11 @@
 """Flags from a settings class: what the command line said, as a dictionary that pydantic then judges.
 
 argparse is not used: it takes the value of an unknown flag for a positional, mixes badly with a positional list after a flag
-(``predict MODEL --top 3 a.jpg b.jpg``), and its messages are not ours. The rules here are few: ``--name value`` or
+(``predict MODEL --top-k 3 a.jpg b.jpg``), and its messages are not ours. The rules here are few: ``--name value`` or
 ``--name=value``, ``--x`` and ``--no-x`` for a switch, a list flag takes words up to the next flag, ``--`` ends the flags.
 """
 
 import dataclasses
-import difflib
 import textwrap
 import types
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from eyebright.core.errors import SettingsError
+from eyebright.core.registry import nearest
 from eyebright.core.settings import Settings
 
 WIDTH = 80
@@ -159,12 +159,17 @@ def _take(
 
 def _unknown_flag(word: str, verb: str, options: dict[str, Argument], arguments: list[Argument]) -> str:
     flag = word.lstrip("-")
-    for argument in arguments:
-        if argument.positional and argument.flag == flag:
-            return f"{argument.metavar} is given by its place, not by the flag {word}: eyebright {verb} {argument.metavar}."
+    places = {argument.flag: argument.metavar for argument in arguments if argument.positional}
+    if flag in places:
+        return f"{places[flag]} is given by its place, not by the flag {word}: eyebright {verb} {places[flag]}."
     known = [*options, *(f"no-{name}" for name, option in options.items() if option.kind == "switch"), "help"]
-    close = difflib.get_close_matches(flag, known, n=1, cutoff=0.5)
-    hint = f"Did you mean --{close[0]}?" if close else f"'eyebright {verb} --help' lists the flags."
+    close = next(iter(nearest(flag, [*known, *places], count=1)), None)
+    if close is None:
+        hint = f"'eyebright {verb} --help' lists the flags."
+    elif close in places:
+        hint = f"Did you mean {places[close]}? It is given by its place: eyebright {verb} {places[close]}."
+    else:
+        hint = f"Did you mean --{close}?"
     return f"Unknown flag {word!r}. {hint}"
 
 

@@ -25,6 +25,7 @@ EXTRAS = {
     "onnx": "train",
     "onnxscript": "train",
     "scipy": "train",
+    "threadpoolctl": "train",
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
@@ -149,7 +150,8 @@ def overview() -> str:
         f"Verbs\n{lines}\n\n"
         "Flags\n  --help     this text; 'eyebright VERB --help' explains one verb\n  --version  the version\n\n"
         "Exit codes: 0 done, 2 wrong flags or settings, 3 data or picture unfit,\n"
-        "4 missing extra, 5 disk or memory, 6 model refused, 7 below a limit.\n"
+        "4 missing extra, 5 disk or memory, 6 model refused,\n"
+        "130 or 143 stopped from outside (Ctrl-C, SIGTERM).\n"
     )
 
 

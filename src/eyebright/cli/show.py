@@ -21,6 +21,7 @@ from eyebright.cli.terminal import neutral
 
 PIPE_WIDTH = 120  # columns where stdout is no terminal: rich would take 80 and break paths
 LONG = 12  # rows after which a list of findings is cut, with the number of those left out
+PATH_SHARE = 0.4  # of the width, the most that a picture's path may take; its end says more than its beginning
 FINE = 1000  # pictures from which a third decimal means something
 
 
@@ -58,8 +59,9 @@ def show_inspect(inspection: Any) -> None:
     }
     console.print(_pairs(facts))
     _findings(console, "Unreadable", [f"{_of(row, 'key')}: {_of(row, 'reason')}" for row in inspection.unreadable])
-    _findings(console, "Duplicates", [" = ".join(keys) for keys in inspection.duplicates])
-    _findings(console, "Same picture, different class", [_words(row) for row in inspection.conflicts])
+    conflicts = [_words(row) for row in inspection.conflicts]
+    _findings(console, "Duplicates", [said for said in map(_words, inspection.duplicates) if said not in set(conflicts)])
+    _findings(console, "Same picture, different class: decide which is right", conflicts)
     _findings(console, "Leaks between the parts", inspection.leaks)
     _findings(console, "Warnings", inspection.warnings)
     _findings(console, "Notes", inspection.notes)
@@ -78,17 +80,18 @@ def show_evaluation(evaluation: Any) -> None:
 
 
 def show_predictions(result: Any) -> None:
-    """Prints one row a picture: the answer, how probable it is, the runner-up, and what speaks against it."""
+    """Prints one row a picture: the answer, how probable it is, what comes next, and what speaks against it."""
     console = output()
     table = _table("picture", "answer", ">probability", "next", "remark")
+    table.columns[0].no_wrap = True
     for row in result.results:
-        first, second = ([*row.predictions, None, None])[:2]
+        first = row.predictions[0] if row.predictions else None
         remark = [f"not read: {row.error}"] if row.error else [*([row.verdict] if row.verdict else []), *row.warnings]
         table.add_row(
-            _cell(row.key),
+            _cell(_end_of_path(row.key, int(console.width * PATH_SHARE))),
             _cell(first.label if first else ""),
             f"{first.probability:.3f}" if first else "",
-            _cell(f"{second.label} {second.probability:.3f}" if second else ""),
+            _cell(", ".join(f"{answer.label} {answer.probability:.2f}" for answer in row.predictions[1:])),
             _cell("; ".join(map(str, remark)), "red" if row.error else ""),
         )
     console.print(table)
@@ -116,15 +119,18 @@ def show_train(result: Any) -> None:
 
 
 def show_verify(result: Any) -> None:
-    """Prints each check, the failed ones in words and colour."""
+    """Prints each check, the failed and skipped ones in words and colour."""
     console = output()
+    marks = {"ok": Text("ok", "green"), "failed": Text("FAILED", "bold red"), "skipped": Text("skipped", "yellow")}
     table = _table("check", "result", "detail")
     for check in result.checks:
-        mark = Text("ok", "green") if check.ok else Text("FAILED", "bold red")
-        table.add_row(_cell(check.name), mark, _cell(check.detail))
+        table.add_row(_cell(check.name), marks[check.state], _cell(check.detail))
     console.print(table)
-    failed = sum(not check.ok for check in result.checks)
-    _line(console, f"{failed} of {len(result.checks)} checks failed." if failed else f"All {len(result.checks)} checks passed.")
+    states = [check.state for check in result.checks]
+    failed, skipped = states.count("failed"), states.count("skipped")
+    made = len(states) - skipped
+    said = f"{failed} of {made} checks failed" if failed else f"All {made} checks passed"
+    _line(console, f"{said}, {skipped} skipped." if skipped else f"{said}.")
 
 
 def show_report(result: Any) -> None:
@@ -169,6 +175,18 @@ def show_doctor(diagnosis: Any) -> None:
 def _cell(value: Any, style: str = "") -> Text:
     """A table cell with a stranger's words in it."""
     return Text(neutral(str(value)), style, overflow="fold")
+
+
+def _end_of_path(path: str, room: int) -> str:
+    """The whole path where it fits in ``room`` characters, else its end, from a ``/`` on where one is in reach.
+
+    >>> _end_of_path("pets/cats/sofa.jpg", 18), _end_of_path("pets/cats/sofa.jpg", 17)
+    ('pets/cats/sofa.jpg', '.../cats/sofa.jpg')
+    """
+    if len(path) <= room:
+        return path
+    end = path[-max(room - 3, 1) :]
+    return "..." + end[max(end.find("/"), 0) :]
 
 
 def _line(console: Console, text: str, *, indent: int = 0) -> None:

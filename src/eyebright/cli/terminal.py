@@ -158,7 +158,7 @@ def sentence(event: Event) -> str:
     """An event as one line of plain text; progress is not a sentence and gives an empty one."""
     match event:
         case Phase(name, total, unit):
-            return f"{name}: {total:,} {unit}" if total else f"{name} ..."
+            return f"{name}: {total:,} {_counted(unit, total)}" if total else f"{name} ..."
         case Epoch(stage, epoch, metrics, seconds):
             return f"{stage}, epoch {epoch}: {_figures(metrics)} ({duration(seconds)})"
         case Choice(name, value, reason):
@@ -188,8 +188,10 @@ class _Pace:
 
     def share(self) -> str:
         if not self.total:
-            return f"{self.done:,} {self.unit}" if self.done else ""
-        return f"{min(100, 100 * self.done // self.total)} % ({self.done:,} of {self.total:,} {self.unit})"
+            return f"{self.done:,} {_counted(self.unit, self.done)}" if self.done else ""
+        return (
+            f"{min(100, 100 * self.done // self.total)} % ({self.done:,} of {self.total:,} {_counted(self.unit, self.total)})"
+        )
 
     def brief(self) -> str:
         return f"{min(100, 100 * self.done // self.total)} %  {self.done:,}/{self.total:,}" if self.total else self.share()
@@ -197,6 +199,11 @@ class _Pace:
     def left(self) -> str:
         seconds = remaining_seconds(self.now() - self._began, self.done, self.total)
         return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def _counted(unit: str, count: int) -> str:
+    """The unit's name as it stands after ``count``: 1 picture, 2 pictures."""
+    return unit.removesuffix("s") if count == 1 else unit
 
 
 def _figures(metrics: dict[str, float]) -> str:

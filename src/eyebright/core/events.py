@@ -64,16 +64,6 @@ def silent(event: Event) -> None:
     """Ignores every event: the default of functions that take ``on_event``."""
 
 
-def tee(*listeners: OnEvent) -> OnEvent:
-    """One listener that hands each event to all of ``listeners``, in order."""
-
-    def send(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
-
-    return send
-
-
 class EventLog:
     """Appends events to a JSON-lines file, flushed one by one, so that a killed run keeps its story.
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,16 +30,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replaces ``path`` by ``content`` in one step. Raises ``ResourceError`` and leaves the old file where that fails."""
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        aside = _name_aside(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with aside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            os.replace(aside, path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
             raise
 
 
@@ -60,8 +60,8 @@ def new_directory(path: Path) -> Iterator[Path]:
     """
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-        os.chmod(aside, 0o755)
+        aside = _name_aside(path)
+        aside.mkdir()
     try:
         with _disk_errors(path):
             yield aside
@@ -77,6 +77,11 @@ def new_directory(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _name_aside(path: Path) -> Path:
+    """A new name beside ``path``. Not tempfile's: its files are for their owner alone, ours are as open as the umask says."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def _replace_or_put_back(new: Path, path: Path, old: Path) -> None:

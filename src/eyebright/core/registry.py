@@ -11,10 +11,28 @@ from typing import Any
 
 from eyebright.core.errors import SettingsError
 
+LIKE, TYPING_ERROR = 0.5, 0.85  # difflib's likeness: worth a guess, and a slip of one letter in a word of six or so
+WORD = 3  # letters below which one name in another is chance
+
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The names most like ``name``, best first; empty where none is close."""
-    return difflib.get_close_matches(name, list(names), n=count, cutoff=0.5)
+    """The names most like ``name``, best first; empty where none is close.
+
+    A name that is contained in ``name``, or contains it, is near however long the rest is.
+
+    >>> nearest("test_fraction", ["calibration", "test"])
+    ['test']
+    """
+    names = list(dict.fromkeys(names))
+    likeness = {known: difflib.SequenceMatcher(None, known, name).ratio() for known in names}
+    near = [known for known in names if likeness[known] >= TYPING_ERROR or _one_in_the_other(name, known)]
+    found = near or [known for known in names if likeness[known] >= LIKE]
+    return sorted(found, key=lambda known: likeness[known], reverse=True)[:count]
+
+
+def _one_in_the_other(name: str, known: str) -> bool:
+    shorter, longer = sorted((name.casefold(), known.casefold()), key=len)
+    return len(shorter) >= WORD and shorter in longer
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:

@@ -1,11 +1,11 @@
 """A run's directory: where each thing lies. Never overwritten silently.
 
 settings.toml       resolved settings, each automatic choice with its reason
-environment.json    versions, machine, threads
+environment.json    versions, processor, cores
 split.json          which key is in which part
 events.jsonl        what happened, as it happened
 checkpoints/        safetensors and JSON, optimiser included
-predictions/        one table a part
+predictions/        test.safetensors, and unseen.safetensors: what the temperature was fitted on
 report.html, report.json
 bundle/
 """

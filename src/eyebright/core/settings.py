@@ -3,12 +3,14 @@
 Precedence: flags, then the file, then the defaults. Unknown keys are refused with a suggestion.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from eyebright.core.errors import SettingsError
@@ -31,7 +33,7 @@ class Settings(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise SettingsError(explain(error, list(cls.model_fields))) from None
+            raise SettingsError(explain(error, cls.model_fields)) from None
 
 
 def argument(default: Any = ..., *, help: str, positional: bool = False, **limits: Any) -> Any:  # noqa: A002 - the command line's own word
@@ -55,18 +57,36 @@ def read_toml(path: Path) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in table.items() if key not in ("reasons", "schema")}
 
 
-def explain(error: ValidationError, known: list[str]) -> str:
+def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
     """One sentence for each thing that is wrong, in the words of the command line."""
-    return " ".join(_sentence(detail, known) for detail in error.errors(include_url=False))
+    return " ".join(_sentence(detail, fields) for detail in error.errors(include_url=False))
 
 
-def _sentence(detail: ErrorDetails, known: list[str]) -> str:
-    name = ".".join(str(part) for part in detail["loc"]) or "settings"
+def _sentence(detail: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
+    message = detail["msg"].removeprefix("Value error, ").rstrip(".")
+    if not detail["loc"]:  # about several settings together: the message names them
+        return f"{message}."
+    # What follows in the place is the position in a list, or which of several types was tried.
+    name = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
-        return unknown("setting", name, known)
+        return unknown("setting", name, fields)
+    called = _called(name, fields)
     if detail["type"] == "missing":
-        return f"The argument {name.upper()} is missing."
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        return f"The argument {called} is missing."
     if detail["type"] == "value_error":
-        return f"--{name.replace('_', '-')}: {message.rstrip('.')}."
-    return f"--{name.replace('_', '-')} is {detail['input']!r}; expected {message.rstrip('.')}."
+        return f"{called}: {message}."
+    return f"{called} is {detail['input']!r}; expected {_expected(detail, message)}."
+
+
+def _called(name: str, fields: Mapping[str, FieldInfo]) -> str:
+    """What the command line calls a field: ``DATA`` where it is given by place, ``--top-k`` where by flag."""
+    extra = fields[name].json_schema_extra if name in fields else None
+    by_place = isinstance(extra, dict) and bool(extra.get("positional"))
+    return name.replace("_", "-").upper() if by_place else f"--{name.replace('_', '-')}"
+
+
+def _expected(detail: ErrorDetails, message: str) -> str:
+    """What pydantic expected, without its grammar: "Input should be a valid integer" is "a valid integer"."""
+    if detail["type"] in ("string_too_short", "too_short") and detail.get("ctx", {}).get("min_length") == 1:
+        return "something that is not empty"
+    return re.sub(r"^\w+ should (be |have )?", "", message)

@@ -54,6 +54,18 @@ IDX_FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
+FOLDERS = {  # of the data home, in the order in which they are looked at
+    "cifar10": ("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "cifar10"),
+    "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw"),
+    "mnist": ("mnist", "MNIST/raw"),
+}
+_IDX_NAMES = tuple(name for names in IDX_FILES.values() for name in names)
+_FILES = {
+    "cifar10": ("batches.meta.txt", *CIFAR_FILES["train"], *CIFAR_FILES["test"]),
+    "fashion-mnist": _IDX_NAMES,
+    "mnist": _IDX_NAMES,
+}
+
 _DIGIT_NAMES = tuple(str(digit) for digit in range(10))
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -75,9 +87,21 @@ def load_named(name: str, home: Path) -> Source:
     return loader(home)
 
 
+def located(name: str, home: Path) -> Path | None:
+    """The folder that holds every file of the set called ``name``; only looked for, not opened.
+
+    None where a file is missing, and for a set that has no files in the data home.
+    """
+    files = _FILES.get(name, ())
+    for folder in (home / inner for inner in FOLDERS.get(name, ())):
+        if all((folder / file).is_file() or (folder / f"{file}.gz").is_file() for file in files):
+            return folder
+    return None
+
+
 def cifar10(home: Path) -> Source:
     """CIFAR-10 in the publisher's binary version, with its own train and test parts."""
-    folder = _folder(home, ("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "cifar10"), "batches.meta.txt", "CIFAR-10")
+    folder = _folder(home, FOLDERS["cifar10"], "batches.meta.txt", "CIFAR-10")
     classes = tuple(_read(folder / "batches.meta.txt", 4096, "CIFAR-10").decode("ascii", "replace").split())
     if len(classes) != 10 or len(set(classes)) != 10:
         raise DataError(f"{folder / 'batches.meta.txt'} names {len(classes)} classes; 10 were expected. Fetch the set again.")
@@ -87,12 +111,12 @@ def cifar10(home: Path) -> Source:
 
 def mnist(home: Path) -> Source:
     """MNIST's four idx files, with its own train and test parts."""
-    return _idx_set("mnist", ("mnist", "MNIST/raw"), _DIGIT_NAMES, home)
+    return _idx_set("mnist", _DIGIT_NAMES, home)
 
 
 def fashion_mnist(home: Path) -> Source:
     """Fashion-MNIST's four idx files, with its own train and test parts."""
-    return _idx_set("fashion-mnist", ("fashion-mnist", "FashionMNIST/raw"), _CLOTHES, home)
+    return _idx_set("fashion-mnist", _CLOTHES, home)
 
 
 def digits(home: Path) -> Source:
@@ -147,9 +171,9 @@ def _cifar_part(files: list[Path]) -> _Part:
     return images, labels
 
 
-def _idx_set(name: str, folders: tuple[str, ...], classes: tuple[str, ...], home: Path) -> Source:
+def _idx_set(name: str, classes: tuple[str, ...], home: Path) -> Source:
     first = IDX_FILES["train"][0]
-    folder = _folder(home, folders, first, name, also=f"{first}.gz")
+    folder = _folder(home, FOLDERS[name], first, name, also=f"{first}.gz")
     return _source(name, classes, [(part, _idx_part(folder, *files, name)) for part, files in IDX_FILES.items()])
 
 

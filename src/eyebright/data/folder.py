@@ -16,7 +16,13 @@ from eyebright.core.errors import DataError, ImageError
 from eyebright.data.source import PARTS, Sample, Source
 from eyebright.images.decode import MAX_BYTES, picture_format
 
-PART_NAMES = {**{part: part for part in PARTS}, "val": "validation", "valid": "validation", "dev": "validation"}
+# A set that calls a part "evaluation" (Food-11) means the pictures it is finally measured on.
+_OTHER_WORDS = {
+    "train": ("training",),
+    "validation": ("val", "valid", "dev"),
+    "test": ("testing", "eval", "evaluation", "holdout"),
+}
+PART_NAMES = {**{part: part for part in PARTS}, **{word: part for part, words in _OTHER_WORDS.items() for word in words}}
 # What announces a picture; those that cannot be decoded (HEIC ...) are counted as unreadable rather than overlooked.
 PICTURE_EXTENSIONS = frozenset(
     "jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif ppm pgm pbm pnm heic heif jxl jp2 j2k".split()  # noqa: SIM905
@@ -172,8 +178,8 @@ def settle_parts(samples: Sequence[Sample]) -> tuple[list[Sample], tuple[str, ..
 def part_of(name: str) -> str | None:
     """The part that a directory's or a column's word names, or None.
 
-    >>> part_of("Val"), part_of("roses")
-    ('validation', None)
+    >>> part_of("Val"), part_of("Testing"), part_of("roses")
+    ('validation', 'test', None)
     """
     return PART_NAMES.get(name.strip().casefold())
 
@@ -182,6 +188,26 @@ def is_picture(stored: str, head: Callable[[str], bytes]) -> bool:
     """Whether a file is taken for a picture: by its extension, or by its first bytes where the extension says nothing."""
     _, dot, extension = stored.rpartition("/")[2].rpartition(".")
     return (bool(dot) and extension.lower() in PICTURE_EXTENSIONS) or picture_format(head(stored)) is not None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures directly in ``folder``, by name; hidden files and other files are passed over.
+
+    Raises ``DataError`` where there is none: it says what is there instead.
+    """
+    entries = [entry for entry in _entries(folder) if not _is_hidden(entry.name)]
+    files = [entry.name for entry in entries if _is(entry, stat.S_ISREG)]
+    pictures = [folder / name for name in files if is_picture(name, lambda inner: _head(folder / inner))]
+    if pictures:
+        return pictures
+    folders = [entry.name for entry in entries if _is(entry, stat.S_ISDIR)]
+    if folders:
+        raise DataError(
+            f"{folder} holds no picture itself; it has the subfolders {shown(folders)}, which are not entered. "
+            f"Give the folders that hold the pictures, for example {folder / folders[0]}."
+        )
+    found = f"only other files were found ({shown(files)})" if files else "it is empty"
+    raise DataError(f"{folder} holds no picture; {found}. Give pictures, or a folder with pictures in it.")
 
 
 def shown(names: Iterable[str]) -> str:

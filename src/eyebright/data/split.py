@@ -284,54 +284,78 @@ def split_from_json(value: Any) -> Split:
     return split
 
 
-def hashed_split(split: Split) -> dict[str, Any]:
-    """The split for a bundle: each key replaced by its hash, so that file names do not travel with the model.
+def hashed_split(split: Split, audit: Audit) -> dict[str, Any]:
+    """The split for a bundle. Keys and pixels travel as hashes only, so that neither file names nor pictures do.
 
-    ``leaked`` lists the test pictures that leaked, so that ``evaluate`` can give the figures without them too.
+    ``parts`` lists each picture by the hash of key and pixels together, ``pixels`` by its pixels alone, so that a picture that
+    was moved or renamed is known again. ``leaked`` lists the test pictures that leaked.
     """
+    pixels = {key: found.pixels_sha256 for key, found in audit.scanned.items()}
+    leaked = leaked_keys(split)
     return {
         "schema": 1,
         "how": split.how,
         "fingerprint": split.fingerprint,
-        "parts": {part: sorted(map(_hashed, keys)) for part, keys in split.parts.items()},
-        "leaked": sorted(map(_hashed, leaked_keys(split))),
+        "parts": {part: sorted(_record(key, pixels[key]) for key in keys) for part, keys in split.parts.items()},
+        "pixels": {part: sorted({_short(pixels[key]) for key in keys}) for part, keys in split.parts.items()},
+        "leaked": sorted(_record(key, pixels[key]) for key in leaked),
     }
 
 
-def leaked_from_hashed(hashed: Mapping[str, Any], keys: Iterable[str]) -> frozenset[str]:
-    """Those of ``keys`` that leaked from the bundle's training into its test part."""
-    leaked = frozenset(hashed.get("leaked", ()))
-    return frozenset(key for key in keys if _hashed(key) in leaked)
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a bundle knows of some pictures: the part of each that it was made with, and which of them leaked into training.
+
+    ``seen`` are all keys whose pixels were in train, validation or calibration, whatever part the picture itself is in.
+    """
+
+    parts: dict[str, tuple[str, ...]]
+    seen: frozenset[str]
+    leaked: frozenset[str]
 
 
-def part_from_hashed(hashed: Mapping[str, Any], keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The keys of each part, as the bundle's split has them; keys that the bundle has never seen are in none.
+def known_pictures(hashed: Mapping[str, Any], audit: Audit) -> Known:
+    """What the bundle's split says of the pictures of ``audit``. A picture it does not know by key is known by its pixels.
 
     Raises ``ModelError`` where ``hashed`` is not what ``hashed_split`` makes.
     """
-    part_of = _part_of_hash(hashed)
+    by_record, by_pixels = _part_of_hash(hashed, "parts"), _part_of_hash(hashed, "pixels")
+    seen_pixels = {digest for part in PARTS if part != "test" for digest in hashed["pixels"][part]}
+    leaked_records = frozenset(hashed.get("leaked", ()))
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
-    for key in sorted(keys):
-        if part := part_of.get(_hashed(key)):
+    seen, leaked = set(), set()
+    for key in sorted(audit.scanned):
+        pixels = audit.scanned[key].pixels_sha256
+        record, short = _record(key, pixels), _short(pixels)
+        if part := by_record.get(record) or by_pixels.get(short):
             parts[part].append(key)
-    return {part: tuple(members) for part, members in parts.items()}
+        if short in seen_pixels:
+            seen.add(key)
+        if record in leaked_records:
+            leaked.add(key)
+    return Known({part: tuple(keys) for part, keys in parts.items()}, frozenset(seen), frozenset(leaked | seen))
 
 
-def _part_of_hash(hashed: Mapping[str, Any]) -> dict[str, str]:
+def _part_of_hash(hashed: Mapping[str, Any], field: str) -> dict[str, str]:
+    """The part of each hash; a picture in several parts is counted to the first of them, which the model has seen."""
     try:
-        part_of = {digest: part for part in PARTS for digest in hashed["parts"][part]}
+        part_of = {digest: part for part in reversed(PARTS) for digest in hashed[field][part]}
         whole = all(re.fullmatch(rf"[0-9a-f]{{{_HASH_DIGITS}}}", digest) for digest in part_of)
     except (KeyError, TypeError):
         whole = False
     if not whole:
         raise ModelError(
-            "The bundle's split.json does not list hashed keys by part. It was changed or damaged; copy or train it again."
+            "The bundle's split.json does not list hashed pictures by part. It was changed or damaged; copy or train it again."
         )
     return part_of
 
 
-def _hashed(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+def _record(key: str, pixels_sha256: str) -> str:
+    return hashlib.sha256(f"{key}\0{pixels_sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+
+
+def _short(pixels_sha256: str) -> str:
+    return pixels_sha256[:_HASH_DIGITS]
 
 
 def _pictures(count: int) -> str:

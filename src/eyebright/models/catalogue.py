@@ -8,14 +8,9 @@ import torch
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import DataError, ModelError, SettingsError
 from eyebright.core.registry import Registry, unknown
-from eyebright.models.names import BUILT_IN, ModelInfo
+from eyebright.models.names import BUILT_IN, MODELS, PRETRAINED, ModelInfo, plugged_in
 from eyebright.models.network import PixelNetwork
 
-MODELS = Registry(
-    "model",
-    {"cnn": "eyebright.models.cnn:cnn", "lite0": "eyebright.models.lite0:lite0"},
-    group="eyebright.models",
-)
 _FAMILIES = {"timm": "eyebright.models.zoo:timm_network", "torchvision": "eyebright.models.zoo:torchvision_network"}
 
 
@@ -23,17 +18,29 @@ def list_architectures() -> list[ModelInfo]:
     """The built-in networks, plug-ins, then all of timm's and torchvision's."""
     from eyebright.models import zoo
 
-    known = {info.name for info in BUILT_IN}
-    plugged = [ModelInfo(name, "from an installed plug-in", "none") for name in MODELS.targets() if name not in known]
     fetched = set(zoo.timm().list_models(pretrained=True))
     pretrained = {name.split(".")[0] for name in fetched}
     timm = [ModelInfo(f"timm:{n}", "timm", "download" if n in pretrained else "none") for n in zoo.timm_names()]
     return [
         *BUILT_IN,
-        *plugged,
+        *plugged_in(),
         *timm,
         *(ModelInfo(f"torchvision:{n}", "torchvision", "download") for n in zoo.torchvision_names()),
     ]
+
+
+def check_name(name: str) -> None:
+    """Raises ``SettingsError``, with the nearest names, where no model is called ``name``."""
+    from eyebright.models import zoo
+
+    family, _, rest = name.partition(":")
+    known = {"timm": zoo.timm_names, "torchvision": zoo.torchvision_names}
+    if family in known and rest:
+        names = known[family]()
+        if rest.split(".")[0] not in names:
+            raise SettingsError(unknown("model", name, [f"{family}:{one}" for one in names]))
+    elif name not in MODELS.targets():
+        raise SettingsError(unknown("model", name, [*MODELS.targets(), "timm:NAME", "torchvision:NAME", "auto"]))
 
 
 def build(architecture: Architecture, classes: int) -> PixelNetwork:
@@ -65,8 +72,8 @@ def load_pretrained(network: PixelNetwork, name: str, weights: str) -> str:
     """
     from eyebright.models import lite0, zoo
 
-    if weights == "none" or (weights == "auto" and name == "cnn"):
-        return "none: trained from scratch"
+    if weights == "none" or (weights == "auto" and name in MODELS.targets() and name not in PRETRAINED):
+        return "initial weights, trained from scratch"
     if weights != "auto":
         zoo.load_backbone(network, read_weights(Path(weights)), origin=weights)
         return f"the file {Path(weights).name}"

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from eyebright.core.registry import Registry
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
@@ -13,6 +15,12 @@ class ModelInfo:
     weights: Literal["installed", "download", "none"]
 
 
+MODELS = Registry(
+    "model",
+    {"cnn": "eyebright.models.cnn:cnn", "lite0": "eyebright.models.lite0:lite0"},
+    group="eyebright.models",
+)
+PRETRAINED = ("lite0",)  # of MODELS: those whose weights come with an installed package
 BUILT_IN = (
     ModelInfo("auto", "chosen from the pictures: lite0 above 32 pixels, cnn at 32 and below", "installed"),
     ModelInfo("cnn", "the classic small network, trained from scratch", "none"),
@@ -22,3 +30,9 @@ FAMILIES = {
     "timm": "every network of timm; eyebright models --like resnet lists those whose name has resnet",
     "torchvision": "every classification network of torchvision, listed in the same way",
 }
+
+
+def plugged_in() -> list[ModelInfo]:
+    """The models that installed plug-ins add."""
+    known = {info.name for info in BUILT_IN}
+    return [ModelInfo(name, "from an installed plug-in", "none") for name in MODELS.targets() if name not in known]

@@ -64,7 +64,8 @@ def timm_names() -> list[str]:
 def torchvision_names() -> list[str]:
     """Every classification network that torchvision can build."""
     package = torchvision_models()
-    return [name for name in package.list_models(module=package) if not name.startswith("quantized_")]
+    names: list[str] = package.list_models(module=package)  # without segmentation, detection, video and quantized networks
+    return names
 
 
 def timm_network(classes: int, *, name: str, size: int | None = None, dropout: float = 0.0) -> PixelNetwork:

@@ -1,1 +1,13 @@
-"""To be described."""
+"""Makes a network that knows the user's classes, seeded and resumable, from pictures that are already prepared.
+
+``fit``         the training loop: batches, validation, early stopping, a checkpoint between steps
+``recipe``      how a network is trained, as a value; ``optim``: optimisers and the schedule of their rate
+``augment``     changes to training pictures, drawn by counter
+``head``        a linear head on frozen features, its strength chosen out of fold
+``features``    those features, computed once for each picture's content and kept between runs
+``transfer``    from a pretrained network to a classifier: the head first, then fine-tuning, if that helps
+``scratch``     from initial weights, and what both ways share
+``checkpoint``  a training state in one file
+
+It never reads a picture, never chooses the settings, never judges on the test part and never writes a bundle.
+"""

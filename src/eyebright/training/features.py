@@ -1,5 +1,6 @@
 """Features of a frozen backbone, computed once for each picture's content and kept between runs."""
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -36,9 +37,11 @@ class FeatureCache:
             arrays = load_file(file)
             hashes, features = arrays["hashes"], arrays["features"]
         except (SafetensorError, OSError, KeyError):
-            file.unlink(missing_ok=True)  # half a file is worth nothing; the features are computed again
+            with contextlib.suppress(OSError):  # another user's file stays
+                file.unlink(missing_ok=True)  # half a file is worth nothing; the features are computed again
             return
-        os.utime(file)  # used now
+        with contextlib.suppress(OSError):  # another user's file can be read, not touched
+            os.utime(file)  # used now
         self._known.update({row.tobytes().hex(): feature for row, feature in zip(hashes, features, strict=True)})
 
     def get(self, content: str) -> np.ndarray | None:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from eyebright.core import seeds
 from eyebright.core.arrays import ByteBatch, KeyHashes, Labels, Logits
-from eyebright.core.errors import InterruptedRunError, ResourceError
+from eyebright.core.errors import DataError, InterruptedRunError, ResourceError
 from eyebright.core.events import Epoch, OnEvent, Phase, Progress, silent
+from eyebright.core.files import sha256_of_json
 from eyebright.core.interrupt import StopRequest, stop_requests
 from eyebright.models.network import PixelNetwork
 from eyebright.training.augment import augmented, to_batch
@@ -90,7 +91,8 @@ def fit(
     already, training goes on from it, to the same weights as without the interruption (equal threads, same kind of machine).
     Raises ``InterruptedRunError`` when stopped, and ``ResourceError`` when the loss is no longer a number.
     """
-    with torch.random.fork_rng(devices=[]), stop_requests() as stop:
+    devices = [recipe.device] if recipe.device != "cpu" else []
+    with torch.random.fork_rng(devices=devices), stop_requests() as stop:
         return _Loop(network, train, validation, recipe, stage, checkpoint, class_weights, on_event, stop).run()
 
 
@@ -233,11 +235,21 @@ class _Loop:
         tensors = network_tensors(self.network, "network") | optimiser_tensors(self.network, self.optimiser) | self.best
         state = dataclasses.asdict(self.state)
         state["best_loss"] = None if math.isinf(self.state.best_loss) else self.state.best_loss
+        state["recipe"] = self._signature()
         save_checkpoint(self.checkpoint, tensors, state)
+
+    def _signature(self) -> str:
+        """What a checkpoint must share with the training that goes on from it."""
+        return sha256_of_json([self.recipe.model_dump(mode="json"), len(self.train), self.steps])
 
     def _restore(self) -> None:
         assert self.checkpoint is not None
         tensors, state = load_checkpoint(self.checkpoint)
+        if state.pop("recipe", None) != self._signature():
+            raise DataError(
+                f"{self.checkpoint} was written with another recipe or other pictures. Delete it to repeat its stage, "
+                "or begin a new run."
+            )
         restore_network(self.network, tensors, "network")
         restore_optimiser(self.network, self.optimiser, tensors)
         self.best = {name: value for name, value in tensors.items() if name.startswith("best/")}

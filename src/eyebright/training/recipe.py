@@ -21,7 +21,7 @@ class Recipe(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0, description="an L2 penalty for adam and sgd, decoupled for adamw")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="sgd's")
-    warm_up: float = Field(default=0.05, ge=0, lt=1, description="share of the steps over which the rate rises from zero")
+    warm_up: float = Field(default=0.1, ge=0, lt=1, description="share of the steps over which the rate rises from zero")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     patience: int = Field(default=0, ge=0, description="epochs without a better validation loss before it stops; 0: never")
     device: str = "cpu"

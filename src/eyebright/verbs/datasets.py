@@ -1,10 +1,10 @@
 """``datasets``: which data sets are known by name, and which of them are on this computer."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from eyebright.core.errors import EyebrightError
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.settings import Settings, argument
 
@@ -42,17 +42,28 @@ def run(settings: DatasetsSettings, on_event: OnEvent = silent) -> list[DatasetE
     own = [
         DatasetEntry(name=path.stem if path.is_file() else path.name, about="in the data home", where=str(path))
         for path in (sorted(home.iterdir()) if home.is_dir() else [])
-        if path.suffix in (".zip", ".csv") or (path.is_dir() and path.name not in DATASETS.targets())
+        if _is_ones_own(path)
     ]
     return [*known, *own]
 
 
 def _where(name: str, home: Path) -> str | None:
-    """Where the set's files are: found by opening it, so that what is listed can be used."""
-    from eyebright.data.catalogue import load_named
+    """Where the set's files are. They are not opened: a list should not cost what the largest set in it costs."""
+    from eyebright.data.catalogue import ABOUT, located
 
-    try:
-        load_named(name, home)
-    except EyebrightError:
-        return None
-    return "in scikit-learn" if name == "digits" else str(home)
+    if name not in ABOUT:
+        return "in a plug-in"
+    if name == "digits":
+        return "in scikit-learn" if find_spec("sklearn") else None
+    folder = located(name, home)
+    return None if folder is None else str(folder)
+
+
+def _is_ones_own(path: Path) -> bool:
+    """Whether an entry of the data home is a set of the user's, not the folder of a set that is known by name."""
+    from eyebright.data.catalogue import DATASETS, FOLDERS
+
+    if path.is_file():
+        return path.suffix in (".zip", ".csv")
+    taken = {*DATASETS.targets(), *(folder.split("/")[0] for folders in FOLDERS.values() for folder in folders)}
+    return path.is_dir() and path.name not in taken and not path.name.startswith(".")

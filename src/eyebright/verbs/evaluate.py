@@ -11,7 +11,9 @@ from eyebright.core.events import Note, OnEvent, silent
 from eyebright.core.registry import nearest
 from eyebright.core.report import Evaluation
 from eyebright.core.settings import Settings, argument
+from eyebright.data.audit import Audit
 from eyebright.data.source import Sample, Source
+from eyebright.data.split import Known, known_pictures
 
 
 class EvaluateSettings(Settings):
@@ -52,51 +54,74 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
 
     bundle = open_bundle(settings.bundle, on_event)
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
-    samples, note, leaked = _chosen(bundle, source, settings.part)
-    chosen = _relabelled(dataclasses.replace(source, samples=tuple(samples)), bundle.manifest.classes)
-    if note:
+    found = audit(source, on_event=on_event)
+    _refuse_bad(list(found.unreadable), len(source.samples), settings.allow_bad)
+    chosen = _choose(bundle, source, found, settings.part)
+    for note in chosen.notes:
         on_event(Note(note, "warning"))
-    found = audit(chosen, on_event=on_event)
-    _refuse_bad(len(found.unreadable), len(samples), settings.allow_bad, list(found.unreadable))
-    readable = [sample for sample in chosen.samples if sample.key in found.scanned]
+    relabelled = _relabelled(dataclasses.replace(source, samples=chosen.samples), bundle.manifest.classes)
     predictor, why = open_predictor(bundle, form=settings.form, threads=settings.threads)
     on_event(Note(f"The {predictor.form} form is judged: {why}."))
-    predictions = predictions_of(predictor, chosen, readable, bundle.manifest.preprocess, on_event=on_event)
+    predictions = predictions_of(predictor, relabelled, relabelled.samples, bundle.manifest.preprocess, on_event=on_event)
     evaluation = judge(
-        predictions, bundle.decision(), part=settings.part, leaked=leaked, views=bundle.manifest.views, seed=settings.seed
+        predictions,
+        bundle.decision(),
+        part=settings.part,
+        leaked=chosen.leaked,
+        majority=_majority(bundle),
+        views=bundle.manifest.views,
+        seed=settings.seed,
     )
-    warnings = [*evaluation.warnings, *([note] if note else [])]
+    warnings = [*evaluation.warnings, *chosen.notes]
     if found.unreadable:
-        warnings.append(
-            f"{len(found.unreadable)} pictures could not be read and are not counted: {', '.join(found.unreadable)}"
-        )
+        names = ", ".join(list(found.unreadable)[:5])
+        warnings.append(f"{len(found.unreadable)} pictures could not be read and are not counted: {names}")
     return evaluation.model_copy(update={"warnings": warnings})
 
 
-def _chosen(bundle: Bundle, source: Source, part: str) -> tuple[list[Sample], str, frozenset[str]]:
-    """The samples to judge by, a warning or nothing, and the keys among them that the model was trained on or leaked."""
-    from eyebright.data.split import leaked_from_hashed, part_from_hashed
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The samples to judge by, what to say of the choice, and the keys among them that the model was made with."""
 
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...]
+    leaked: frozenset[str]
+
+
+def _choose(bundle: Bundle, source: Source, found: Audit, part: str) -> _Chosen:
+    """The pictures of ``part``: by the bundle's own split where it knows them, by the data's parts or all of them elsewhere."""
     hashed = _split(bundle)
-    keys = [sample.key for sample in source.samples]
-    parts = part_from_hashed(hashed, keys) if hashed else {}
-    trained = {key for name, known in parts.items() if name != "test" for key in known}
-    leaked = leaked_from_hashed(hashed, keys) if hashed else frozenset()
+    known = known_pictures(hashed, found) if hashed else Known({}, frozenset(), frozenset())
+    readable = [sample for sample in source.samples if sample.key in found.scanned]
+    notes: list[str] = []
     if part == "all":
-        return list(source.samples), "", frozenset(trained) | leaked
-    if any(parts.values()):
-        wanted = set(parts.get(part, ()))
-        note = ""
+        wanted = {sample.key for sample in readable}
+    elif any(known.parts.values()):
+        wanted = set(known.parts[part])
+        if strange := len(readable) - sum(map(len, known.parts.values())):
+            notes.append(
+                f"{strange:,} of these pictures are not known to the model and are left out; --part all judges them too."
+            )
     elif source.has_parts:
         wanted = {sample.key for sample in source.part(part)}
-        note = ""
     else:
-        wanted = set(keys)
-        note = f"The model has never seen these pictures and they have no parts: all {len(keys):,} are judged."
-    samples = [sample for sample in source.samples if sample.key in wanted]
+        wanted = {sample.key for sample in readable}
+        notes.append(f"The model has never seen these pictures and they have no parts: all {len(readable):,} are judged.")
+    samples = tuple(sample for sample in readable if sample.key in wanted)
     if not samples:
         raise DataError(f"{source.name} holds no pictures of the part {part!r}. Choose another --part, or --part all.")
-    return samples, note, leaked if part == "test" else frozenset()
+    if part in ("train", "validation", "calibration"):
+        notes.append(
+            f"The model was made with the {part} pictures: these figures say how well it learned, not how well it does."
+        )
+        return _Chosen(samples, tuple(notes), frozenset())
+    return _Chosen(samples, tuple(notes), known.leaked & {sample.key for sample in samples})
+
+
+def _majority(bundle: Bundle) -> int | None:
+    """The most frequent class in the model's training, where the bundle says so."""
+    name = bundle.manifest.provenance.get("largest training class")
+    return bundle.manifest.classes.index(name) if name in bundle.manifest.classes else None
 
 
 def _split(bundle: Bundle) -> dict[str, Any] | None:
@@ -134,9 +159,9 @@ def _relabelled(source: Source, classes: tuple[str, ...]) -> Source:
     return dataclasses.replace(source, classes=classes, samples=samples)
 
 
-def _refuse_bad(bad: int, n: int, allowed: float, names: list[str]) -> None:
-    if bad > allowed * n:
+def _refuse_bad(bad: list[str], n: int, allowed: float) -> None:
+    if len(bad) > allowed * n:
         raise DataError(
-            f"{bad} of {n} pictures cannot be read ({', '.join(names[:3])}); at most {allowed:.0%} may fail. "
+            f"{len(bad)} of {n} pictures cannot be read ({', '.join(bad[:3])}); at most {allowed:.0%} may fail. "
             "Mend or remove them, or raise --allow-bad."
         )

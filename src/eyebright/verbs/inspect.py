@@ -58,7 +58,7 @@ class Inspection(_Value):
     conflicts: list[list[str]] = Field(description="the clusters among them whose labels differ")
     leaks: list[str] = Field(description="one sentence a leak between the parts that are given")
     stray: list[str]
-    warnings: list[str]
+    warnings: list[str] = Field(description="what else would mislead; conflicts and leaks are said above, once")
     notes: list[str]
 
 
@@ -78,7 +78,6 @@ def run(settings: InspectSettings, on_event: OnEvent = silent) -> Inspection:
 
 def describe(source: Source, audit: Audit) -> Inspection:
     """What an audit found, with the sentences that a person should read."""
-    leaks = [leak.sentence for leak in find_leaks(source, audit)]
     return Inspection(
         name=source.name,
         n=len(source.samples),
@@ -92,9 +91,9 @@ def describe(source: Source, audit: Audit) -> Inspection:
         unreadable=[Unreadable(key=key, reason=reason) for key, reason in audit.unreadable.items()],
         duplicates=[list(cluster) for cluster in audit.duplicates],
         conflicts=[list(cluster) for cluster in audit.conflicts],
-        leaks=leaks,
+        leaks=[leak.sentence for leak in find_leaks(source, audit)],
         stray=list(source.stray),
-        warnings=[*_unfit(source, audit), *_warnings(source, audit), *leaks],
+        warnings=[*_unfit(source, audit), *_warnings(source, audit)],
         notes=[*source.notes, *_notes(source, audit)],
     )
 
@@ -104,7 +103,7 @@ def _unfit(source: Source, audit: Audit) -> list[str]:
     try:
         auditing.refuse_unfit(source, audit)
     except DataError as error:
-        return [str(error)]
+        return [str(error).replace("with --allow-bad", "with train --allow-bad")]  # inspect has no such flag
     return []
 
 
@@ -115,11 +114,6 @@ def _warnings(source: Source, audit: Audit) -> list[str]:
         found.append(_imbalance_sentence(counts, ratio))
     if bad := len(audit.unreadable):
         found.append(f"Of {len(source.samples):,} pictures {bad:,} cannot be read; training leaves them out.")
-    if audit.conflicts:
-        found.append(
-            f"Identical pictures carry different labels in {len(audit.conflicts):,} places, "
-            f"first {' and '.join(audit.conflicts[0][:2])}. Decide which label is right."
-        )
     return found
 
 

@@ -11,9 +11,9 @@ from eyebright.core.bundle import Bundle
 from eyebright.core.errors import DataError, ImageError
 from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.settings import Settings, argument
+from eyebright.data.folder import pictures_in, read_file
 
 BATCH = 16  # pictures decoded and asked together: memory stays small, and the cores stay busy
-MOST_BYTES = 256 * 2**20
 
 
 class PredictSettings(Settings):
@@ -70,7 +70,7 @@ class PredictResult(_Value):
 def predict(bundle: str | Path, *images: str | Path, on_event: OnEvent = silent, **settings: Any) -> PredictResult:
     """The answers for ``images``, in their order; a picture that cannot be read has an ``error``, the others are answered.
 
-    Raises ``DataError`` where the bundle is missing and ``ModelError`` where it is refused.
+    Raises ``DataError`` where the bundle is missing or a folder holds no picture, ``ModelError`` where the bundle is refused.
     """
     given = {"bundle": str(bundle), "images": tuple(str(image) for image in images), **settings}
     return run(PredictSettings.resolve(given), on_event)
@@ -81,9 +81,9 @@ def run(settings: PredictSettings, on_event: OnEvent = silent) -> PredictResult:
     from eyebright.backends.open import open_predictor
     from eyebright.verbs.making.imagenet import open_bundle
 
+    paths = list(_pictures(settings.images))
     bundle = open_bundle(settings.bundle, on_event)
     predictor, _ = open_predictor(bundle, form=settings.form, threads=settings.threads)
-    paths = list(_pictures(settings.images))
     on_event(Phase("Asking the model", len(paths)))
     results: list[PictureResult] = []
     for start in range(0, len(paths), BATCH):
@@ -93,11 +93,11 @@ def run(settings: PredictSettings, on_event: OnEvent = silent) -> PredictResult:
 
 
 def _pictures(given: Iterable[str]) -> Iterator[Path]:
-    """The files that were named, and those directly in the folders that were named, in the order of their names."""
+    """The files that were named, and the pictures directly in the folders that were named, in the order of their names."""
     for name in given:
         path = Path(name)
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+            yield from pictures_in(path)
         else:
             yield path
 
@@ -125,21 +125,10 @@ def _read(path: Path, bundle: Bundle) -> tuple[np.ndarray | None, PictureResult]
 
     preprocess = bundle.manifest.preprocess
     try:
-        found = decode(_content(path), colour=preprocess.colour)
+        found = decode(read_file(path), colour=preprocess.colour)
     except ImageError as error:
         return None, PictureResult(key=str(path), error=str(error))
     return prepare(found.image, preprocess), PictureResult(key=str(path), warnings=list(found.warnings))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ImageError(
-                f"The file has more than {MOST_BYTES >> 20} MiB; no picture that is accepted has. Make it smaller."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"The file cannot be read: {error.strerror}. Give the path of a picture.") from None
 
 
 def _top(probabilities: np.ndarray, classes: Sequence[str], top_k: int) -> list[Answer]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from eyebright.core.errors import DataError
+from eyebright.core.errors import DataError, SettingsError
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.files import write_text
 from eyebright.core.report import Report
@@ -29,7 +29,10 @@ class ReportResult(BaseModel):
 
 
 def report(run_folder: str | Path, *, on_event: OnEvent = silent, **settings: Any) -> ReportResult:
-    """The page of a finished run, rendered again. Raises ``DataError`` where the run has no figures yet."""
+    """The page of a finished run, rendered again.
+
+    Raises ``DataError`` where the run has no figures yet and ``SettingsError`` where ``out`` is a folder.
+    """
     return run(ReportSettings.resolve({"run": Path(run_folder), **settings}), on_event)
 
 
@@ -37,6 +40,8 @@ def run(settings: ReportSettings, on_event: OnEvent = silent) -> ReportResult:
     """The page that ``settings`` ask for."""
     from eyebright.render.html import render_report
 
+    if settings.out is not None and settings.out.is_dir():
+        raise SettingsError(f"--out is {settings.out}, a folder; give a file name such as {settings.out / 'report.html'}.")
     place = open_run(settings.run)
     if not place.finished:
         raise DataError(f"{place.path} is not finished: it has no report.json. Go on with it: eyebright train ... --resume")

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,11 @@ from eyebright.core.report import Report
 from eyebright.core.run import Run, create_run, new_run_path, open_run
 from eyebright.core.settings import read_toml
 from eyebright.verbs.making.settings import TrainSettings
-from eyebright.verbs.making.story import Story
+from eyebright.verbs.making.story import BEGUN, Story
+
+# Looked for before the work begins, so that nothing is found missing after it.
+PACKAGES = ("torch", "torchvision", "timm", "scipy", "threadpoolctl", "onnx", "onnxscript", "matplotlib", "jinja2")
+LICENCES = {"lite0": "apache-2.0"}  # of pretrained weights that we know
 
 __all__ = ["TrainResult", "TrainSettings", "run", "train"]
 
@@ -53,7 +58,9 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
     started = time.monotonic()
     place, settings = _place(settings)
     with _resumable(settings, place):
+        story.remember(place.events)
         log = EventLog(place.events)
+        log(BEGUN)
         story.listen(log)
         try:
             report = _make(settings, place, story, started)
@@ -65,7 +72,7 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
 def _require_extra() -> None:
     from importlib.util import find_spec
 
-    if any(find_spec(package) is None for package in ("torch", "timm", "scipy", "onnx", "matplotlib")):
+    if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError.for_extra("train", "Training")
 
 
@@ -82,7 +89,7 @@ def _make(settings: TrainSettings, place: Run, story: Story, started: float) -> 
     plan = choosing.choose(settings, material, story)
     _write_settings(settings, place, story)
     model = learning.learn(settings, material, plan, place, story, started + 60 * settings.minutes)
-    seconds = time.monotonic() - started
+    seconds = story.earlier_seconds + time.monotonic() - started
 
     story(Phase("Measuring on the test pictures"))
     predictor = TorchPredictor(model.network, material.source.classes)
@@ -95,7 +102,7 @@ def _make(settings: TrainSettings, place: Run, story: Story, started: float) -> 
         model.decision,
         part="test",
         leaked=leaked_keys(material.split),
-        majority=_majority(material),
+        majority=material.majority,
         seed=settings.seed,
     )
     evaluation = reporting.with_thumbnails(evaluation, material.source)
@@ -119,13 +126,6 @@ def write_report(report: Report, place: Run) -> None:
     write_text(place.report_json, report.model_dump_json(by_alias=True, indent=1) + "\n")
 
 
-def _majority(material: Any) -> int:
-    import numpy as np
-
-    labels = [sample.label for sample in material.samples("train")]
-    return int(np.bincount(labels, minlength=len(material.source.classes)).argmax())
-
-
 def _bundle(
     settings: TrainSettings, place: Run, material: Any, model: Any, evaluation: Any, training: Any, story: Story
 ) -> Bundle:
@@ -135,14 +135,16 @@ def _bundle(
 
     provenance = reporting.provenance(material, model, settings.seed)
     name = safe_name(material.source.name)
-    card = render_card(reporting.make_report(evaluation, material, training, [], provenance), name=name)
+    report = reporting.make_report(evaluation, material, training, [], provenance)
+    licence = LICENCES.get(model.plan.architecture.name) if model.plan.weights == "auto" else None
+    card = render_card(report, name=name, licence_of_weights=licence)
     contents = bundling.Contents(
         name=name,
         classes=material.source.classes,
         preprocess=model.plan.preprocess,
         architecture=model.plan.architecture,
         decision=model.decision,
-        split=hashed_split(material.split),
+        split=hashed_split(material.split, material.audit),
         provenance=provenance,
         card=card,
     )
@@ -158,7 +160,7 @@ def _speed(bundle: Bundle) -> list[Any]:
 
     rows = []
     for form, description in bundle.manifest.forms.items():
-        predictor, _ = open_predictor(bundle, form=form)
+        predictor, _ = open_predictor(bundle, form=form, threads=usable_cores())
         size, megabytes = bundle.manifest.preprocess.size, description.bytes / 1e6
         rows += [
             measure(predictor, size, form=form, batch=batch, threads=usable_cores(), megabytes=megabytes, seconds=1.0)
@@ -186,7 +188,7 @@ def _dry_run(settings: TrainSettings, story: Story) -> TrainResult:
 
 
 def _default_out(settings: TrainSettings) -> Path:
-    return new_run_path(Path("runs"), safe_name(Path(settings.data).stem or "data"))
+    return new_run_path(Path("runs"), safe_name(_name(settings.data)))
 
 
 def _place(settings: TrainSettings) -> tuple[Run, TrainSettings]:
@@ -196,7 +198,10 @@ def _place(settings: TrainSettings) -> tuple[Run, TrainSettings]:
         place = open_run(settings.out)
         if place.finished:
             raise SettingsError(f"{place.path} is finished: there is nothing to resume. Its report is {place.report_html}.")
-        return place, _stored_settings(settings, place)
+        settings = _stored_settings(settings, place)
+        _sweep(place)
+        return place, settings
+    settings = _anchored(settings)
     place = create_run(settings.out or _default_out(settings))
     settings = settings.model_copy(update={"out": place.path})
     write_json(place.environment, environment())
@@ -204,31 +209,52 @@ def _place(settings: TrainSettings) -> tuple[Run, TrainSettings]:
     return place, settings
 
 
+def _name(data: str) -> str:
+    path = Path(data)
+    return path.stem if path.is_file() else path.name or "data"
+
+
 def _stored_settings(settings: TrainSettings, place: Run) -> TrainSettings:
     """The settings that the run was begun with. What is given now must not contradict them."""
     stored = TrainSettings.resolve(read_toml(place.settings))
-    given = settings.model_dump(exclude_defaults=True, exclude={"resume", "out", "data"})
-    for name, value in given.items():
-        if getattr(stored, name) != value:
+    now = _anchored(settings)
+    for name in sorted(settings.model_fields_set - {"resume", "out"}):
+        given, begun = getattr(now, name), getattr(stored, name)
+        if given != begun:
+            flag = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
             raise SettingsError(
-                f"--{name.replace('_', '-')} is {value!r}; the run in {place.path} was begun with {getattr(stored, name)!r}. "
-                "Leave it out to go on, or begin a new run."
+                f"{flag} is {str(given)!r}; the run in {place.path} was begun with {str(begun)!r}. "
+                "Give the same to go on, or begin a new run."
             )
     return stored.model_copy(update={"out": place.path})
 
 
+def _anchored(settings: TrainSettings) -> TrainSettings:
+    """The settings with absolute paths, which still hold when the run is resumed from another folder. Names stay names."""
+    home = settings.data_home
+    return settings.model_copy(
+        update={
+            "data": os.path.abspath(settings.data) if os.path.exists(settings.data) else settings.data,
+            "weights": os.path.abspath(settings.weights) if os.path.isfile(settings.weights) else settings.weights,
+            "data_home": None if home is None else Path(os.path.abspath(home)),
+        }
+    )
+
+
 def _write_settings(settings: TrainSettings, place: Run, story: Story) -> None:
     values = settings.model_dump(mode="json", exclude_none=True, exclude={"resume", "dry_run", "out"})
-    values["data"] = _absolute(settings.data)
-    if settings.data_home is not None:
-        values["data_home"] = os.path.abspath(settings.data_home)
     reasons = {choice.name: f"{choice.value}: {choice.reason}" for choice in story.choices.values()}
     write_text(place.settings, tomli_w.dumps({**values, "reasons": reasons}))
 
 
-def _absolute(data: str) -> str:
-    """A path that still holds when the run is resumed from another folder; a name stays a name."""
-    return os.path.abspath(data) if os.path.exists(data) else data
+def _sweep(place: Run) -> None:
+    """Removes what a killed process left half written."""
+    for folder in (place.path, place.checkpoints, place.predictions):
+        for leftover in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

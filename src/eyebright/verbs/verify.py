@@ -3,9 +3,10 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from eyebright.core.arrays import array_sha256
 from eyebright.core.bundle import Bundle, ProbePicture
@@ -21,13 +22,19 @@ class VerifySettings(Settings):
 
 
 class Check(BaseModel):
-    """One thing that was verified."""
+    """One thing that was verified, or could not be for want of a package."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    ok: bool
+    state: Literal["ok", "failed", "skipped"]
     detail: str
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy's known limit with decorated properties
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong as far as is known: what was skipped has not failed."""
+        return self.state != "failed"
 
 
 class VerifyResult(BaseModel):
@@ -76,17 +83,19 @@ def _hashed(bundle: Bundle, name: str, digest: str) -> str:
 
 
 def _attempt(name: str, work: Callable[[], str]) -> Check:
-    """The check called ``name``: passed with what ``work`` says, or failed with its error."""
+    """The check called ``name``: passed with what ``work`` says, failed with its error, or skipped for want of a package."""
     try:
-        return Check(name=name, ok=True, detail=work())
+        return Check(name=name, state="ok", detail=work())
+    except MissingExtraError as error:
+        return Check(name=name, state="skipped", detail=f"not replayed: {error}")
     except EyebrightError as error:
-        return Check(name=name, ok=False, detail=str(error))
+        return Check(name=name, state="failed", detail=str(error))
 
 
 def _decode_probe(bundle: Bundle) -> tuple[list[tuple[ProbePicture, np.ndarray]], list[Check]]:
     """The probe's prepared pictures, and a check of each that decoding and resizing still give the same pixels."""
     if not bundle.manifest.probe:
-        return [], [Check(name="probe", ok=False, detail="The bundle has no probe, so its answers cannot be verified.")]
+        return [], [Check(name="probe", state="failed", detail="The bundle has no probe, so its answers cannot be verified.")]
     prepared: list[tuple[ProbePicture, np.ndarray]] = []
     checks = []
     for picture in bundle.manifest.probe:
@@ -106,11 +115,11 @@ def _decode_one(bundle: Bundle, picture: ProbePicture) -> tuple[Check, np.ndarra
         content = bundle.file(picture.file, picture.sha256).read_bytes()
         pixels = prepare(decode(content, colour=bundle.manifest.preprocess.colour).image, bundle.manifest.preprocess)
     except (ModelError, DataError) as error:
-        return Check(name=name, ok=False, detail=str(error)), None
+        return Check(name=name, state="failed", detail=str(error)), None
     if array_sha256(pixels) != picture.pixels_sha256:
         detail = "The pixels differ from those it was made with: Pillow or its decoders are of another version here."
-        return Check(name=name, ok=False, detail=detail), pixels
-    return Check(name=name, ok=True, detail="the same pixels"), pixels
+        return Check(name=name, state="failed", detail=detail), pixels
+    return Check(name=name, state="ok", detail="the same pixels"), pixels
 
 
 def _replay(bundle: Bundle, form: str, prepared: list[tuple[ProbePicture, np.ndarray]]) -> Check:
@@ -122,10 +131,7 @@ def _replayed(bundle: Bundle, form: str, prepared: list[tuple[ProbePicture, np.n
     from eyebright.core.parity import allowed_difference
     from eyebright.images.preprocess import to_pixels
 
-    try:
-        predictor, _ = open_predictor(bundle, form=form)
-    except MissingExtraError as error:
-        return f"not replayed: {error}"
+    predictor, _ = open_predictor(bundle, form=form)
     worst = 0.0
     for picture, pixels in prepared:
         golden = np.array([picture.logits], dtype=np.float32)

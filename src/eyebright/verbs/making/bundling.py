@@ -13,7 +13,7 @@ from eyebright.core.bundle import MANIFEST, Architecture, Form, Manifest, Parity
 from eyebright.core.decision import Decision, save_decision
 from eyebright.core.errors import ModelError
 from eyebright.core.events import Note, OnEvent, Phase
-from eyebright.core.files import new_directory, sha256, write_json, write_text
+from eyebright.core.files import new_directory, sha256, write_bytes, write_json, write_text
 from eyebright.core.parity import require_parity
 from eyebright.core.preprocess import Preprocess
 from eyebright.export.onnx_ import write_onnx
@@ -44,12 +44,13 @@ def write_bundle(network: PixelNetwork, contents: Contents, path: Path, on_event
 
     Raises ``ModelError`` where a form differs from the torch form by more than rounding.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     on_event(Phase("Writing the bundle"))
     with new_directory(path) as folder:
         network = network.eval()
-        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / TORCH_FILE)
+        # save_file would make a file for its owner's eyes only, and hide a full disk behind an error of its own.
+        write_bytes(folder / TORCH_FILE, save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
         reference = TorchPredictor(network, contents.classes)
         prepared, encoded = _probe(contents.preprocess)
         pixels = to_pixels(prepared)

@@ -12,8 +12,9 @@ from eyebright.core.bundle import Architecture
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
 from eyebright.models import lite0
-from eyebright.models.catalogue import MODELS
+from eyebright.models.catalogue import check_name
 from eyebright.models.cnn import MINIMUM_SIZE
+from eyebright.models.names import MODELS, PRETRAINED
 from eyebright.training.augment import Augment
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making.gathering import Material
@@ -25,8 +26,13 @@ SMALL = 32  # pixels: at this short side and below, a small network from scratch
 # more pixels than the picture has cost time without adding detail.
 SIZES = ((64, 96), (112, 160))
 SCRATCH_EPOCHS = 30
+SCRATCH_STEPS = 2400  # small sets go round more often: this many steps are worth having at any size
 TUNING_EPOCHS = 12
+WHOLE_UP_TO = 128  # pixels: a whole network is fine-tuned up to this size, above it the last third, for the time it takes
 FEW = 5000  # pictures up to which the final model is refitted on everything but the test part
+# Where only the last blocks are tuned, the batch norms keep ImageNet's statistics and the rate is lower: on photographs that
+# gave the least validation loss (NOTES.md). Where the whole network learns another world (48-pixel signs), both are in the way.
+GENTLE_RATE = 3e-4
 GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "La"}
 
 
@@ -51,7 +57,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     """The plan for this material, before anything is timed."""
     side = _median_side(material)
     name = _model(settings, side, story)
-    way: Literal["transfer", "scratch"] = "scratch" if name == "cnn" or settings.weights == "none" else "transfer"
+    way = _way(settings, name)
     device, why = choose_device(settings.device)
     story.choose("device", device, why)
     colour = _colour(settings, material, story)
@@ -70,6 +76,11 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     )
 
 
+def _way(settings: TrainSettings, name: str) -> Literal["transfer", "scratch"]:
+    without = settings.weights == "auto" and name in MODELS.targets() and name not in PRETRAINED
+    return "scratch" if without or settings.weights == "none" else "transfer"
+
+
 def _median_side(material: Material) -> int:
     sides = [min(found.height, found.width) for found in material.audit.scanned.values()]
     return int(np.median(sides))
@@ -77,6 +88,7 @@ def _median_side(material: Material) -> int:
 
 def _model(settings: TrainSettings, side: int, story: Story) -> str:
     if settings.model != "auto":
+        check_name(settings.model)
         return settings.model
     if side <= SMALL:
         story.choose("model", "cnn", f"the pictures have {side} pixels in the median; up to {SMALL}, a small network is enough")
@@ -131,7 +143,7 @@ def _architecture(settings: TrainSettings, name: str, size: int, colour: str) ->
 def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
     scratch = way == "scratch"
     optimiser = settings.optimiser if settings.optimiser != "auto" else "adam" if scratch else "adamw"
-    rate = settings.learning_rate or (0.05 if optimiser == "sgd" else 1e-3 if scratch else 5e-4)
+    rate = settings.learning_rate or (0.05 if optimiser == "sgd" else 1e-3)
     decay = settings.weight_decay if settings.weight_decay is not None else 0.0 if scratch else 0.01
     return Recipe(
         epochs=settings.epochs or 0,
@@ -141,7 +153,7 @@ def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
         weight_decay=decay,
         warm_up=settings.warm_up,
         label_smoothing=settings.label_smoothing,
-        patience=settings.patience,
+        patience=settings.patience or 0,
         device=device,
         precision="fp32" if settings.precision == "auto" else settings.precision,
         channels_last=settings.layout == "channels-last",

@@ -1,20 +1,22 @@
 """The first step of ``train``: open the data, read every picture once, refuse what is unfit, and split."""
 
 import dataclasses
+import json
 
 import numpy as np
 
 from eyebright.core.arrays import Labels
 from eyebright.core.errors import DataError
-from eyebright.core.events import Note, OnEvent
-from eyebright.core.files import write_json
+from eyebright.core.events import Choice, Note, OnEvent
+from eyebright.core.files import sha256_of_json, write_json
 from eyebright.core.run import Run
 from eyebright.data.audit import Audit, audit, refuse_unfit
 from eyebright.data.open import open_source
 from eyebright.data.source import Sample, Source, group_of
-from eyebright.data.split import Split, make_split, split_to_json
+from eyebright.data.split import Split, make_split, split_from_json, split_to_json
 from eyebright.verbs.making.settings import TrainSettings
 
+VALIDATION = 0.15  # of the whole set
 VALIDATION_MOST = 5000  # pictures; an accuracy from 5,000 is known to one point, and the rest trains
 
 
@@ -31,6 +33,11 @@ class Material:
         wanted = {key for part in parts for key in self.split.parts[part]}
         return [sample for sample in self.source.samples if sample.key in wanted]
 
+    @property
+    def majority(self) -> int:
+        """The label of the largest class in train, the first of them where several are."""
+        return int(np.bincount(labels_of(self.samples("train")), minlength=len(self.source.classes)).argmax())
+
     def contents(self, samples: list[Sample]) -> list[str]:
         """The sha256 of each sample's decoded picture."""
         return [self.audit.scanned[sample.key].pixels_sha256 for sample in samples]
@@ -46,14 +53,36 @@ def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
     if found.unreadable:
         names = ", ".join(list(found.unreadable)[:3])
         on_event(Note(f"{len(found.unreadable)} pictures cannot be read and are left out: {names}", "warning"))
-    validation = min(settings.validation, VALIDATION_MOST / max(1, len(source.samples)))
+    validation = _validation_fraction(settings, len(source.samples), on_event)
     split = make_split(
         source, found, test=settings.test, validation=validation, calibration=settings.calibration, seed=settings.seed
     )
     for note in split.notes:
         on_event(Note(note, "warning"))
+    _refuse_empty(source, split)
     _judge_leaks(split, settings, on_event)
     return Material(source, found, split)
+
+
+def _validation_fraction(settings: TrainSettings, n: int, on_event: OnEvent) -> float:
+    """What was asked for, or ``VALIDATION``; less of a large set."""
+    if settings.validation is not None:
+        return settings.validation
+    if n * VALIDATION <= VALIDATION_MOST:
+        return VALIDATION
+    why = f"of {n:,} pictures, {VALIDATION_MOST:,} decide well enough; --validation changes it"
+    on_event(Choice("validation", f"{VALIDATION_MOST:,} pictures", why))
+    return VALIDATION_MOST / n
+
+
+def _refuse_empty(source: Source, split: Split) -> None:
+    empty = [part for part in ("train", "validation", "test") if not split.parts[part]]
+    if empty:
+        counts = ", ".join(f"{part} {len(keys)}" for part, keys in split.parts.items())
+        raise DataError(
+            f"{source.name} has {len(source.samples)} pictures, too few for every part: {counts}. Each of train, "
+            "validation and test needs some. Add pictures, or change --test and --validation."
+        )
 
 
 def _judge_leaks(split: Split, settings: TrainSettings, on_event: OnEvent) -> None:
@@ -67,17 +96,21 @@ def _judge_leaks(split: Split, settings: TrainSettings, on_event: OnEvent) -> No
 
 def keep_split(material: Material, run: Run) -> None:
     """Writes the split into the run. Raises ``DataError`` where the run was begun with other pictures or another split."""
-    value = split_to_json(material.split)
+    # The fingerprint knows keys only; a checkpoint of other pixels under the same names must not be gone on with either.
+    pixels = sha256_of_json({key: found.pixels_sha256 for key, found in material.audit.scanned.items()})
+    value = {**split_to_json(material.split), "pixels": pixels}
     if run.split.exists():
-        import json
-
-        from eyebright.data.split import split_from_json
-
-        before = split_from_json(json.loads(run.split.read_text(encoding="utf-8")))
+        stored = json.loads(run.split.read_text(encoding="utf-8"))
+        before = split_from_json(stored)
         if before.fingerprint != material.split.fingerprint:
             raise DataError(
                 f"The data has changed since {run.path} was begun: its split was {before.fingerprint[:12]}..., it is "
                 f"{material.split.fingerprint[:12]}... now. Bring the pictures back, or begin a new run."
+            )
+        if stored.get("pixels", pixels) != pixels:
+            raise DataError(
+                f"Some pictures have changed since {run.path} was begun, under the same names. Bring the old ones back, or "
+                "begin a new run."
             )
         return
     write_json(run.split, value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ from eyebright.core.decision import Decision
 from eyebright.core.errors import DataError
 from eyebright.core.events import Note
 from eyebright.core.files import cache_home, sha256_of_json
-from eyebright.core.predictions import Predictions
+from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.run import Run
 from eyebright.data.balance import class_weights
 from eyebright.data.folds import group_folds, usable_folds
@@ -28,7 +29,15 @@ from eyebright.training.fit import LabelledPictures, Pace, choose_precision, mea
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned, TrainingData, affordable_epochs, train_from_scratch
 from eyebright.training.transfer import TransferData, fine_tune, head_result, mirror_is_harmless, transfer_head
-from eyebright.verbs.making.choosing import SCRATCH_EPOCHS, TUNING_EPOCHS, Plan, read_plan, write_plan
+from eyebright.verbs.making.choosing import (
+    SCRATCH_EPOCHS,
+    SCRATCH_STEPS,
+    TUNING_EPOCHS,
+    WHOLE_UP_TO,
+    Plan,
+    read_plan,
+    write_plan,
+)
 from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
@@ -38,6 +47,7 @@ RAW_SAMPLE = 3000
 RAW_SIDE = 8  # pixels: for the question of the mirror, pictures this small are their own features
 MIRROR_STRENGTH = 0.03
 MIRROR_FOLDS = 3
+LEAST_PATIENCE = 5  # epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +80,8 @@ class _Work:
         self.classes = len(material.source.classes)
         self.network = build_seeded(plan.architecture, self.classes, seeds.integer(settings.seed, "initial weights"))
         self.weights_origin = load_pretrained(self.network, plan.architecture.name, plan.weights)
-        story.choose("weights", plan.weights, self.weights_origin)
+        if plan.weights == "auto":
+            story.choose("weights", "none" if plan.way == "scratch" else "pretrained", self.weights_origin)
         self.samples = material.samples("train", "validation")
         self.groups = groups_of(self.samples)
         self.pictures = self._prepare(self.samples)
@@ -94,7 +105,9 @@ class _Work:
 
     def _from_scratch(self) -> Learned:
         data = TrainingData(self.pictures, self.held_out, self.classes, self._class_weights())
-        self._budget(data, SCRATCH_EPOCHS, lambda: self._mirror_of_raw_pictures(data))
+        steps = max(1, round(int((~self.held_out).sum()) / self.plan.recipe.batch_size))
+        most = max(SCRATCH_EPOCHS, math.ceil(SCRATCH_STEPS / steps))
+        self._budget(data, most, lambda: self._mirror_of_raw_pictures(data))
         if self.plan.recipe.epochs == 0:
             self.story(Note("One epoch does not fit into the minutes given; one is done all the same.", "warning"))
             self._adopt(self.plan.recipe.model_copy(update={"epochs": 1}))
@@ -141,11 +154,12 @@ class _Work:
         if stored is not None and stored.budgeted:
             self.plan = stored
             return
-        recipe = self._settle_mirror(self.plan.recipe, mirror)
+        recipe = self._settle_mirror(self._settle_unfreeze(self.plan.recipe), mirror)
         seen = data.part(~data.held_out) if len(data.pictures) < 10 * recipe.batch_size else _head_of(data, recipe)
         recipe, pace = self._settle_precision(recipe, seen)
         if self.settings.epochs is None:
             train, validation = int((~data.held_out).sum()), int(data.held_out.sum())
+            pace = pace or measure_pace(self.network, seen, recipe)
             left = self.deadline - time.monotonic()
             epochs = affordable_epochs(pace, train, validation, left, refit=self.plan.refit, most=most)
             reason = f"{left:.0f} s are left, a picture takes {pace.training * 1000:.1f} ms; at most {most} are useful"
@@ -154,8 +168,20 @@ class _Work:
         self._adopt(recipe)
 
     def _adopt(self, recipe: Recipe) -> None:
+        if self.settings.patience is None:
+            recipe = recipe.model_copy(update={"patience": max(LEAST_PATIENCE, math.ceil(recipe.epochs / 4))})
         self.plan = self.plan.model_copy(update={"recipe": recipe, "budgeted": True})
         write_plan(self.plan, self.run.checkpoints / "plan.json")
+
+    def _settle_unfreeze(self, recipe: Recipe) -> Recipe:
+        if recipe.unfreeze != "auto":
+            return recipe
+        side, blocks = self.plan.preprocess.height, len(self.network.blocks())
+        unfreeze = "all" if side <= WHOLE_UP_TO else str(max(1, round(blocks / 3)))
+        self.story.choose(
+            "unfreeze", unfreeze, f"of {blocks} blocks at {side} pixels; whole networks are tuned up to {WHOLE_UP_TO}"
+        )
+        return recipe.model_copy(update={"unfreeze": unfreeze})
 
     def _settle_mirror(self, recipe: Recipe, mirror: Callable[[], tuple[bool, str]]) -> Recipe:
         if self.settings.flip != "auto":
@@ -167,9 +193,10 @@ class _Work:
         self.story.choose("mirrored copies in training", "on" if harmless else "off", why)
         return recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"flip": harmless})})
 
-    def _settle_precision(self, recipe: Recipe, sample: LabelledPictures) -> tuple[Recipe, Pace]:
+    def _settle_precision(self, recipe: Recipe, sample: LabelledPictures) -> tuple[Recipe, Pace | None]:
+        """The recipe with its precision, and its pace where that had to be timed."""
         if self.settings.precision != "auto":
-            return recipe, measure_pace(self.network, sample, recipe)
+            return recipe, None
         recipe, pace, why = choose_precision(self.network, sample, recipe)
         self.story.choose("precision", recipe.precision, why)
         return recipe, pace
@@ -210,9 +237,13 @@ class _Work:
         if samples:
             pictures = self._prepare(samples)
             logits, _ = outputs_of(self.network, pictures.pictures, self.plan.recipe.model_copy(update={"precision": "fp32"}))
-            return fit_temperature(self._table(samples, logits), fitted_on="the calibration part")
+            return self._fit_temperature(self._table(samples, logits), "the calibration part")
         unseen = self._table([self.samples[row] for row in learned.rows.tolist()], learned.logits)
-        return fit_temperature(unseen, fitted_on=learned.fitted_on)
+        return self._fit_temperature(unseen, learned.fitted_on)
+
+    def _fit_temperature(self, unseen: Predictions, where: str) -> Decision:
+        save_predictions(unseen, self.run.predictions / "unseen.safetensors")
+        return fit_temperature(unseen, fitted_on=where)
 
     def _table(self, samples: list[Sample], logits: np.ndarray) -> Predictions:
         return Predictions(

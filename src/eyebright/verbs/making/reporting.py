@@ -139,13 +139,13 @@ def _summary(evaluation: Evaluation, data: DataSummary, training: TrainingSummar
     return [
         f"The model tells {len(data.classes)} classes apart: {_some(list(data.classes))}.",
         f"It was made from {seen:,} pictures in {training.seconds:.0f} seconds and measured once on {evaluation.n:,} others.",
-        f"{_times(accuracy)} it was right{_against(evaluation)}.",
+        f"It was right {_times(accuracy)}{_against(evaluation)}.",
     ]
 
 
 def _times(figure: Figure) -> str:
     if figure.value is None or figure.low is None or figure.high is None:
-        return "How often"
+        return "as the figures below say"
     return f"{100 * figure.value:.0f} times in 100 (95 % interval {100 * figure.low:.0f} to {100 * figure.high:.0f})"
 
 
@@ -195,6 +195,7 @@ def provenance(material: Material, model: Model, seed: int, bundle: Bundle | Non
     found: dict[str, Any] = {
         "eyebright": __version__,
         "data": material.source.name,
+        "largest training class": material.source.classes[material.majority],
         "split": material.split.fingerprint,
         "seed": seed,
         "pretrained weights": model.weights_origin,

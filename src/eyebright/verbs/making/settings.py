@@ -25,7 +25,7 @@ class TrainSettings(Settings):
 
     model: str = argument("auto", help="auto, cnn, lite0, timm:NAME or torchvision:NAME.")
     weights: str = argument("auto", help="Pretrained weights: auto, none, or a file.")
-    unfreeze: str = argument("all", help="What fine-tuning may change: head, all, or the number of last blocks.")
+    unfreeze: str = argument("auto", help="What fine-tuning may change: auto, head, all, or a number of last blocks.")
     size: int | None = argument(None, help="Height and width in pixels of what the model sees. Default: chosen.", ge=1, le=2048)
     resize: Literal["squash", "crop", "letterbox"] = argument("squash", help="How pictures of other shapes are fitted.")
     colour: Literal["auto", "colour", "grey"] = argument("auto", help="What is seen. auto: grey where all pictures are.")
@@ -38,7 +38,9 @@ class TrainSettings(Settings):
     layout: Literal["channels-last", "contiguous"] = argument("channels-last", help="Memory layout of the pictures.")
 
     test: float = argument(0.2, help="Fraction held out for the final figures, where the data gives no test part.", gt=0, lt=1)
-    validation: float = argument(0.15, help="Fraction that decides when to stop and what to keep.", gt=0, lt=1)
+    validation: float | None = argument(
+        None, help="Fraction that decides when to stop and what to keep. Default: 0.15, at most 5,000 pictures.", gt=0, lt=1
+    )
     calibration: float = argument(0.0, help="Fraction kept for the temperature alone.", ge=0, lt=1)
     folds: int = argument(5, help="Folds for choosing the head's strength.", ge=2, le=50)
     on_leak: Literal["report", "refuse"] = argument("report", help="What to do when given parts leak into each other.")
@@ -52,7 +54,11 @@ class TrainSettings(Settings):
     label_smoothing: float = argument(0.0, help="Share of the label that is spread over all classes.", ge=0, lt=1)
     dropout: float | None = argument(None, help="Share of the features dropped. Default: the model's own.", ge=0, lt=1)
     class_weights: Literal["none", "inverse", "effective"] = argument("none", help="Whether rare classes weigh more.")
-    patience: int = argument(5, help="Epochs without a better validation loss before training stops; 0: never.", ge=0)
+    patience: int | None = argument(
+        None,
+        help="Epochs without a better validation loss before training stops; 0: never. Default: a quarter, 5 at least.",
+        ge=0,
+    )
 
     flip: Literal["auto", "on", "off"] = argument("auto", help="Mirrored copies. auto: where the data says they are harmless.")
     shift: float | None = argument(None, help="Random shifts, share of the width. Default: chosen.", ge=0, le=0.5)
@@ -62,14 +68,14 @@ class TrainSettings(Settings):
     contrast: float | None = argument(None, help="Random contrast, share. Default: chosen.", ge=0, lt=1)
 
     resume: bool = argument(False, help="Go on with the run in --out.")
-    dry_run: bool = argument(False, help="Say what would be done, and do nothing.")
+    dry_run: bool = argument(False, help="Read the pictures, say what would be done, write nothing.")
 
     @field_validator("unfreeze")
     @classmethod
     def _known_amount(cls, value: str) -> str:
-        if value in ("head", "all") or re.fullmatch(r"[1-9]\d{0,3}", value):
+        if value in ("auto", "head", "all") or re.fullmatch(r"[1-9]\d{0,3}", value):
             return value
-        raise ValueError(f"{value!r} was found; head, all, or a number of blocks such as 3 was expected")
+        raise ValueError(f"{value!r} was found; auto, head, all, or a number of blocks such as 3 was expected")
 
     @model_validator(mode="after")
     def _resumable(self) -> "TrainSettings":

@@ -1,0 +1,88 @@
+"""Docs are executed: the help that docs/cli.md holds, and each command in the README, are those of the program."""
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from eyebright.cli import flags
+from eyebright.cli.main import VERBS, overview
+
+ROOT = Path(__file__).parent.parent
+CLI, README, BUILD = ROOT / "docs" / "cli.md", ROOT / "README.md", ROOT / "docs" / "build.py"
+PAGES = sorted(path for path in [README, *(ROOT / "docs").glob("*.md")] if path.is_file())
+
+
+def settings_of(verb):
+    module, _, attribute = VERBS[verb].settings.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def blocks(text):
+    """The contents of the fenced blocks."""
+    return re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(page):
+    """Each eyebright command line in a page's blocks, its continuation lines joined."""
+    text = "\n".join(blocks(page.read_text(encoding="utf-8"))).replace("\\\n", " ")
+    lines = (line.removeprefix("$ ").strip() for line in text.splitlines())
+    return [line for line in lines if re.match(r"eyebright ([a-z]+|--)", line)]
+
+
+def given(page):
+    """The commands of a page as parameters; overviews and usage lines are not commands."""
+    return [(page.name, line) for line in commands(page) if "..." not in line and "[" not in line]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_reference_holds_the_help_of_each_verb(verb):
+    if not CLI.is_file():
+        pytest.skip("docs/cli.md is not written yet")
+    row = VERBS[verb]
+    text = flags.help_text(verb, row.about, row.example, settings_of(verb), json=row.json)
+    held = [block.strip() for block in blocks(CLI.read_text(encoding="utf-8"))]
+    assert text.strip() in held, "docs/cli.md is stale: make docs"
+
+
+def test_the_reference_holds_the_overview():
+    if not CLI.is_file():
+        pytest.skip("docs/cli.md is not written yet")
+    assert overview().strip() in [block.strip() for block in blocks(CLI.read_text(encoding="utf-8"))]
+
+
+def test_the_builder_of_the_reference_finds_nothing_stale():
+    if not BUILD.is_file():
+        pytest.skip("docs/build.py is not written yet")
+    said = subprocess.run([sys.executable, str(BUILD), "--check"], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(("page", "line"), [row for page in PAGES for row in given(page)])
+def test_each_command_in_the_docs_is_one_that_the_program_accepts(page, line):
+    verb, *words = shlex.split(line, comments=True)[1:]
+    if verb.startswith("--"):
+        assert verb in ("--help", "--version")
+        return
+    assert verb in VERBS, f"{page}: {line}"
+    words = words[: words.index("|")] if "|" in words else words
+    if flags.asks_for_help(words):
+        return
+    found = flags.parse(verb, words, settings_of(verb), json=VERBS[verb].json)
+    settings_of(verb).resolve(found.values)
+
+
+def test_the_readme_names_commands_at_all():
+    if len(README.read_text(encoding="utf-8")) < 200:
+        pytest.skip("the README is not written yet")
+    assert {shlex.split(line)[1] for line in commands(README)} >= {"train", "predict", "verify"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_to_a_file_of_ours_leads_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []

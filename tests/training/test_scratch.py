@@ -1,0 +1,85 @@
+"""Training from scratch: the epochs that time allows by hand, and what early stopping and the refit leave behind."""
+
+import numpy as np
+import pytest
+
+from eyebright.core.events import Epoch
+from eyebright.training.fit import Pace, outputs_of
+from eyebright.training.recipe import Recipe
+from eyebright.training.scratch import TrainingData, affordable_epochs, epochs_in_words, train_from_scratch
+
+from .toys import changed, coloured, copied, small_cnn
+
+
+def learning_data(n=48, held=12, **options):
+    pictures = coloured(n, **options)
+    return TrainingData(pictures, np.arange(n) >= n - held, 3)
+
+
+RECIPE = Recipe(epochs=3, batch_size=12, learning_rate=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "refit", "most", "expected"),
+    [
+        (100, False, 50, 9),  # 100 x 0.1 + 20 x 0.05 = 11 s an epoch
+        (100, True, 50, 4),  # and 120 x 0.1 = 12 s for the refit: 23 s
+        (100, False, 5, 5),
+        (10.9, False, 50, 0),
+        (11, False, 50, 1),
+        (-3, True, 50, 0),  # the time was over before training began
+    ],
+)
+def test_affordable_epochs_are_those_that_fit_whole(seconds, refit, most, expected):
+    pace = Pace(training=0.1, evaluation=0.05)
+    assert affordable_epochs(pace, 100, 20, seconds, refit=refit, most=most) == expected
+
+
+def test_a_pace_too_fast_for_the_clock_is_no_division_by_zero():
+    assert affordable_epochs(Pace(0.0, 0.0), 10, 10, 1.0, refit=True, most=7) == 7
+
+
+def test_without_a_refit_the_logits_are_those_of_the_final_network_on_the_validation_part(tmp_path):
+    network, data = small_cnn(), learning_data()
+    learned = train_from_scratch(network, data, RECIPE, refit=False, checkpoints=tmp_path)
+    assert learned.rows.tolist() == list(range(36, 48))
+    logits, _ = outputs_of(network, data.part(data.held_out).pictures, RECIPE)
+    np.testing.assert_allclose(learned.logits, logits, atol=1e-6)
+    assert learned.attempts[0].kept
+    assert not (tmp_path / "training-on-all.safetensors").exists()
+
+
+def test_a_refit_begins_again_from_the_initial_weights_for_as_many_epochs_as_were_best(tmp_path):
+    network, data, heard = small_cnn(), learning_data(), []
+    learned = train_from_scratch(network, data, RECIPE, refit=True, checkpoints=tmp_path, on_event=heard.append)
+    again = [event for event in heard if isinstance(event, Epoch) and event.stage == "training on all"]
+    best = min(
+        (event for event in heard if isinstance(event, Epoch) and event.stage == "training"),
+        key=lambda event: event.metrics["validation_loss"],
+    )
+    assert len(again) == best.epoch
+    assert f"best at epoch {best.epoch} of 3" in learned.attempts[0].name
+    assert "validation_loss" not in again[0].metrics  # nothing is held out any more
+
+    alone = small_cnn()
+    from eyebright.training.scratch import train_on_all
+
+    train_on_all(alone, data, RECIPE, best.epoch, tmp_path / "elsewhere", lambda event: None)
+    assert changed(copied(alone), copied(network)) == set()
+
+
+def test_validation_pictures_never_train_the_trial(tmp_path):
+    """With the held-out labels all wrong, the trial that may not look at them is exactly the same."""
+    right, wrong = learning_data(), learning_data()
+    wrong.pictures.labels[wrong.held_out] = (wrong.pictures.labels[wrong.held_out] + 1) % 3
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    logits = [
+        train_from_scratch(small_cnn(), data, recipe, refit=False, checkpoints=tmp_path / name).logits
+        for name, data in (("right", right), ("wrong", wrong))
+    ]
+    np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 epoch"), (2, "2 epochs")])
+def test_epochs_in_words(count, words):
+    assert epochs_in_words(count) == words

@@ -1,0 +1,480 @@
+"""``train`` on coloured squares: what a run holds, what is refused, what is said aloud, and that a seed decides everything."""
+
+import errno
+import json
+import tomllib
+
+import numpy as np
+import pytest
+from pictures import real_data_home
+from PIL import Image as Pillow
+
+import eyebright
+from eyebright.cli.main import main
+from eyebright.core.bundle import read_bundle
+from eyebright.core.errors import DataError, MissingExtraError, ResourceError
+from eyebright.core.events import Choice, Note, Phase
+from eyebright.core.predictions import load_predictions
+from eyebright.core.report import Report
+from eyebright.core.settings import read_toml
+from eyebright.verbs import train as subject
+from eyebright.verbs.making.settings import TrainSettings
+
+from .shapes import CLASSES, SETTINGS, outcome, report_of, square, squares, story_of, trained, weights_of
+
+# --- what a run holds
+
+
+def test_the_run_holds_all_that_led_to_the_model(finished):
+    held = {str(path.relative_to(finished.path)) for path in finished.path.rglob("*") if path.is_file()}
+    expected = {"settings.toml", "environment.json", "split.json", "events.jsonl", "report.html", "report.json"}
+    forms = {"bundle/torch.safetensors", "bundle/model.onnx", "bundle/bundle.json", "bundle/decision.json", "bundle/README.md"}
+    assert expected | forms | {"predictions/test.safetensors", "bundle/split.json"} <= held
+
+
+def test_the_report_is_whole_and_the_model_learned_the_colours(finished):
+    report = Report.model_validate_json(finished.report_json.read_bytes())
+    assert report.figures["accuracy"].value > 0.9
+    assert list(report.classes) == list(CLASSES)
+    assert report.n == 18  # a fifth of 90
+    assert {speed.form for speed in report.speed} == {"torch", "onnx"}
+    assert report.training.attempts[0].kept
+    assert report.provenance["bundle"] == read_bundle(finished.bundle).sha256
+
+
+def test_every_event_is_a_line_of_json(finished):
+    story = story_of(finished)
+    assert {row["event"] for row in story} >= {"phase", "epoch", "choice"}
+    assert [row["epoch"] for row in story if row.get("stage") == "training"] == list(range(1, 9))
+
+
+def test_automatic_choices_are_kept_with_their_reasons(finished):
+    settings = tomllib.loads(finished.settings.read_text(encoding="utf-8"))
+    assert settings["model"] == "auto"
+    assert settings["reasons"]["model"].startswith("cnn: the pictures have 16 pixels")
+    assert settings["reasons"]["device"] == "cpu: it was asked for"
+
+
+def test_the_tables_and_the_split_agree(finished):
+    table = load_predictions(finished.predictions / "test.safetensors")
+    split = json.loads(finished.split.read_text(encoding="utf-8"))
+    assert sorted(table.keys) == split["parts"]["test"]
+    assert table.classes == CLASSES
+    assert table.features.shape == (18, 512)
+
+
+def test_the_environment_names_versions_but_no_place_and_no_user(finished):
+    environment = json.loads(finished.environment.read_text(encoding="utf-8"))
+    assert {"torch", "numpy", "onnxruntime"} <= set(environment["versions"])
+    assert str(finished.path.parent) not in finished.environment.read_text(encoding="utf-8")
+
+
+def test_the_forms_can_be_read_by_everyone(finished):
+    modes = {path.name: path.stat().st_mode & 0o044 for path in finished.bundle.rglob("*") if path.is_file()}
+    assert {name for name, mode in modes.items() if mode != 0o044} == set()
+
+
+def test_no_file_name_of_the_user_travels_in_the_bundle(finished):
+    manifest, split = (finished.bundle / "bundle.json").read_text(), (finished.bundle / "split.json").read_text()
+    for text in (manifest, split, (finished.bundle / "README.md").read_text()):
+        assert "000.png" not in text
+        assert str(finished.path.parent) not in text
+
+
+# --- a seed decides everything
+
+
+def test_the_settings_of_a_run_make_the_same_run_again(quick, data, tmp_path):
+    first = trained(data, tmp_path / "first")
+    resolved = TrainSettings.resolve({"out": tmp_path / "again"}, first.settings)
+    again = subject.run(resolved).run
+    assert outcome(first) == outcome(again)
+
+
+def test_another_seed_makes_another_model_and_another_split(quick, data, tmp_path):
+    first, other = trained(data, tmp_path / "first"), trained(data, tmp_path / "other", seed=1)
+    assert weights_of(first) != weights_of(other)
+    assert report_of(first)["data"]["fingerprint"] != report_of(other)["data"]["fingerprint"]
+
+
+def test_nothing_is_printed_by_the_library(data, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(subject, "_speed", lambda bundle: [])
+    trained(data, tmp_path / "run", epochs=1)
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_no_test_picture_is_prepared_before_the_model_is_measured(quick, data, tmp_path, monkeypatch):
+    """Whatever trains must go through ``prepare_all``: what it is asked for, and when, is written down."""
+    from eyebright.backends import loop
+    from eyebright.data import pixels
+    from eyebright.verbs.making import learning
+
+    asked, phases = [], []
+
+    def spy(source, keys, spec, **options):
+        asked.append((phases[-1], set(keys)))
+        return pixels.prepare_all(source, keys, spec, **options)
+
+    monkeypatch.setattr(learning, "prepare_all", spy)
+    monkeypatch.setattr(loop, "prepare_all", spy)
+
+    def listen(event):
+        if isinstance(event, Phase) and "Preparing" not in event.name:
+            phases.append(event.name)
+
+    run = trained(data, tmp_path / "run", on_event=listen)
+    test = set(json.loads(run.split.read_text())["parts"]["test"])
+    before = [keys for phase, keys in asked if phase != "Measuring on the test pictures"]
+    assert before
+    assert all(not keys & test for keys in before)
+    assert asked[-1] == ("Measuring on the test pictures", test)
+
+
+# --- planning and refusing
+
+
+def test_a_dry_run_says_the_plan_and_writes_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = eyebright.train(data, dry_run=True, epochs=2)
+    assert result.run is None
+    assert any("Train from scratch: cnn at 16 pixels" in sentence for sentence in result.plan)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_run_lies_in_runs_under_the_name_of_the_data(quick, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = eyebright.train(data, **SETTINGS)
+    assert str(result.run.path) == "runs/squares-1"
+
+
+def test_a_folder_that_holds_something_is_never_written_into(data, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["train", str(data), "--out", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "lite"], "Did you mean lite0"),
+        (["--unfreeze", "everything"], "head, all, or a number of blocks"),
+        (["--resume"], "--resume needs --out"),
+        (["--epochs", "0"], "--epochs is '0'"),
+        (["--test", "0.9", "--validation", "0.5"], "leaves nothing for train"),
+        (["--size", "4"], "cnn needs at least 10 x 10"),
+    ],
+)
+def test_wrong_flags_are_exit_two_with_the_remedy(quick, data, tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(data), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_data_that_does_not_exist_is_exit_three(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "nowhere/at/all"]) == 3
+    assert "nowhere/at/all" in capsys.readouterr().err
+
+
+def test_one_class_is_refused(quick, tmp_path):
+    squares(tmp_path / "one", 5, classes=("blue",))
+    with pytest.raises(DataError, match="at least two are needed"):
+        trained(tmp_path / "one", tmp_path / "run")
+
+
+def test_a_missing_extra_comes_with_the_command(monkeypatch, data):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'eyebright\[train\]'"):
+        eyebright.train(data)
+
+
+# --- faults in the data
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """Given train and test parts; two test pictures are exact copies of training pictures."""
+    root = tmp_path / "leaking"
+    squares(root / "train", 20)
+    squares(root / "test", 8, first=100)
+    for name in ("blue", "red"):
+        (root / "test" / name / "100.png").write_bytes((root / "train" / name / "003.png").read_bytes())
+    return root
+
+
+def test_a_planted_leak_is_counted_and_said_first(quick, leaking, tmp_path):
+    run = trained(leaking, tmp_path / "run")
+    report = report_of(run)
+    assert report["leaked"] == 2
+    assert report["data"]["leaks"] == ["2 of 24 test pictures are exact copies of training pictures."]
+    assert report["without_leaks"]["accuracy"]["n"] == 22
+    page = run.report_html.read_text(encoding="utf-8")
+    assert page.index("2 of 24 test pictures are exact copies") < page.index('class="headlines"')  # before any figure
+
+
+def test_a_leak_can_be_refused(quick, leaking, tmp_path, capsys):
+    assert main(["train", str(leaking), "--out", str(tmp_path / "run"), "--on-leak", "refuse"]) == 3
+    assert "2 of 24 test pictures are exact copies" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "bundle").exists()
+    assert not (tmp_path / "run" / "report.json").exists()
+
+
+def test_one_bad_picture_in_many_is_left_out_and_named(quick, tmp_path):
+    data = squares(tmp_path / "data", 50)
+    whole = (data / "red" / "007.png").read_bytes()
+    (data / "red" / "007.png").write_bytes(whole[: len(whole) // 2])
+    heard = []
+    run = trained(data, tmp_path / "run", epochs=1, on_event=heard.append)
+    assert list(report_of(run)["data"]["unreadable"]) == ["red/007.png"]
+    assert any(isinstance(event, Note) and "red/007.png" in event.text and event.level == "warning" for event in heard)
+
+
+def test_three_bad_pictures_in_a_hundred_are_too_many_unless_allowed(quick, tmp_path):
+    data = squares(tmp_path / "data", 33)
+    for number in range(3):
+        (data / "red" / f"{number:03}.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing else")
+    with pytest.raises(DataError, match="3 of 99 pictures") as refused:
+        trained(data, tmp_path / "refused")
+    assert refused.value.exit_code == 3
+    assert len(report_of(trained(data, tmp_path / "run", epochs=1, allow_bad=0.05))["data"]["unreadable"]) == 3
+
+
+def test_a_set_with_train_and_val_folders_is_judged_and_the_report_says_how_its_parts_came_about(quick, tmp_path):
+    squares(tmp_path / "data" / "train", 20)
+    squares(tmp_path / "data" / "val", 8, first=100)
+    heard = []
+    run = trained(tmp_path / "data", tmp_path / "run", epochs=1, on_event=heard.append)
+    parts = json.loads(run.split.read_text())["parts"]
+    said = " ".join([report_of(run)["data"]["split"], *(event.text for event in heard if isinstance(event, Note))])
+    assert "val" in said
+    judged = [key for part in ("test", "validation") for key in parts[part] if key.startswith("val/")]
+    assert len(judged) == 24
+    assert parts["test"]
+
+
+def test_grey_pictures_make_a_grey_model_that_also_takes_colour(quick, tmp_path):
+    data = squares(tmp_path / "grey", 20, grey=True)
+    run = trained(data, tmp_path / "run")
+    assert read_bundle(run.bundle).manifest.preprocess.colour == "grey"
+    Pillow.fromarray(square(0, 500)).save(tmp_path / "colour.png")
+    (result,) = eyebright.predict(run.path, tmp_path / "colour.png").results
+    assert result.error is None
+    assert len(result.predictions) == 3
+
+
+def test_small_classes_and_markup_in_names_are_inert(quick, tmp_path):
+    names = ("<script>alert(1)<", 'ro"se', "blåbær & co")
+    names = tuple(name.replace("/", "") for name in names)
+    run = trained(squares(tmp_path / "data", 12, classes=names), tmp_path / "run", epochs=1)
+    assert "<script>alert" not in run.report_html.read_text(encoding="utf-8")
+    assert set(report_of(run)["classes"]) == set(names)
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_weights": "inverse"},
+        {"class_weights": "effective", "layout": "contiguous"},
+        {"flip": "on", "rotation": 10.0, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1, "shift": 0.1},
+        {"resize": "letterbox", "size": 20},
+        {"optimiser": "sgd", "weight_decay": 1e-4},
+        {"optimiser": "adamw", "label_smoothing": 0.1, "dropout": 0.0},
+        {"calibration": 0.2},
+        {"colour": "grey"},
+    ],
+    ids=lambda options: next(iter(options)) + "-" + str(next(iter(options.values()))),
+)
+def test_each_option_reaches_the_recipe_and_makes_a_whole_run(quick, data, tmp_path, options):
+    run = trained(data, tmp_path / "run", **{**options, "epochs": 1})
+    recipe = report_of(run)["provenance"]["recipe"]
+    for name in ("optimiser", "weight_decay", "label_smoothing"):
+        if name in options:
+            assert recipe[name] == options[name]
+    for name in ("rotation", "zoom", "brightness", "contrast", "shift"):
+        if name in options:
+            assert recipe["augment"][name] == options[name]
+    assert eyebright.verify(run.path).exit_code == 0
+
+
+def test_mirrored_copies_can_be_asked_for_or_forbidden(quick, data, tmp_path):
+    runs = {flip: trained(data, tmp_path / flip, flip=flip, epochs=1) for flip in ("on", "off")}
+    assert {flip: report_of(run)["provenance"]["recipe"]["augment"]["flip"] for flip, run in runs.items()} == {
+        "on": True,
+        "off": False,
+    }
+
+
+def test_class_weights_change_the_weights_of_an_uneven_set(quick, tmp_path):
+    data = squares(tmp_path / "data", 12)
+    squares(data, 30, classes=("blue",), first=50)
+    plain, weighted = (
+        trained(data, tmp_path / scheme, class_weights=scheme, epochs=1, flip="off") for scheme in ("none", "inverse")
+    )
+    assert weights_of(plain) != weights_of(weighted)
+
+
+def test_a_calibration_part_gives_the_temperature(quick, data, tmp_path):
+    run = trained(data, tmp_path / "run", calibration=0.2, epochs=1)
+    decision = json.loads((run.bundle / "decision.json").read_text())
+    assert decision["fitted_on"].startswith("the calibration part")
+    assert decision["n"] == report_of(run)["data"]["parts"]["calibration"]["n"] == 18
+
+
+def test_minutes_become_epochs_once_and_the_choice_is_kept(quick, data, tmp_path, monkeypatch):
+    from eyebright.training.fit import Pace
+    from eyebright.verbs.making import learning
+
+    # 59 pictures of 1 s, 13 held out and free, and a refit on 72 of 1 s: 131 s an epoch; 9.9 minutes hold 4 of them
+    monkeypatch.setattr(learning, "measure_pace", lambda *given, **named: Pace(training=1.0, evaluation=0.0))
+    run = trained(data, tmp_path / "run", epochs=None, minutes=9.9)
+    report = report_of(run)
+    assert report["provenance"]["recipe"]["epochs"] == 4
+    (choice,) = [choice for choice in report["training"]["choices"] if choice["name"] == "epochs"]
+    assert "s are left" in choice["reason"]
+
+
+def test_no_time_at_all_still_trains_one_epoch_and_says_so(quick, data, tmp_path):
+    heard = []
+    run = trained(data, tmp_path / "run", epochs=None, minutes=0.0001, on_event=heard.append)
+    assert report_of(run)["provenance"]["recipe"]["epochs"] == 1
+    assert any(isinstance(event, Note) and "One epoch does not fit" in event.text for event in heard)
+
+
+def test_precision_is_timed_when_nobody_chose_it(quick, data, tmp_path, monkeypatch):
+    from eyebright.training.fit import Pace
+    from eyebright.verbs.making import learning
+
+    def faster(network, sample, recipe):
+        return recipe.model_copy(update={"precision": "bf16"}), Pace(1e-3, 1e-3), "planted"
+
+    monkeypatch.setattr(learning, "choose_precision", faster)
+    heard = []
+    run = trained(data, tmp_path / "run", precision="auto", epochs=1, on_event=heard.append)
+    assert report_of(run)["provenance"]["recipe"]["precision"] == "bf16"
+    assert Choice("precision", "bf16", "planted") in heard
+
+
+# --- disks
+
+
+def test_a_place_that_cannot_be_written_is_exit_five(data, tmp_path, monkeypatch, capsys):
+    from pathlib import Path
+
+    real = Path.mkdir
+
+    def refuse(self, *given, **named):
+        if str(self).startswith(str(tmp_path)):
+            raise OSError(errno.EROFS, "Read-only file system")
+        real(self, *given, **named)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert main(["train", str(data), "--out", str(tmp_path / "run")]) == 5
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("victim", ["torch.safetensors", "bundle.json"])
+def test_a_disk_that_is_full_leaves_no_half_bundle_and_the_run_can_go_on(quick, data, tmp_path, monkeypatch, victim):
+    from eyebright.verbs.making import bundling
+
+    whole = trained(data, tmp_path / "whole")
+    writer = "write_bytes" if victim == "torch.safetensors" else "write_text"
+    real = getattr(bundling, writer)
+
+    def full(path, content):
+        if path.name == victim:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundling, writer, full)
+        with pytest.raises(ResourceError, match="No space left") as refused:
+            trained(data, tmp_path / "run")
+    assert refused.value.exit_code == 5
+    assert not (tmp_path / "run" / "bundle").exists()
+    assert list((tmp_path / "run").glob(".*")) == []
+    resumed = eyebright.train(data, out=tmp_path / "run", resume=True).run
+    assert outcome(resumed) == outcome(whole)
+
+
+def test_a_network_that_cannot_be_written_as_onnx_is_said_aloud_and_still_bundled(quick, data, tmp_path):
+    heard = []
+    run = trained(data, tmp_path / "run", epochs=1, on_event=heard.append)
+    assert set(read_bundle(run.bundle).manifest.forms) == {"torch"}
+    assert any(isinstance(event, Note) and "torch form only" in event.text for event in heard)
+
+
+def test_settings_files_of_runs_hold_no_choice_of_place(finished):
+    assert {"out", "resume", "dry_run"}.isdisjoint(read_toml(finished.settings))
+
+
+def test_figures_are_those_of_the_table_that_is_kept(finished):
+    table = load_predictions(finished.predictions / "test.safetensors")
+    right = float((table.logits.argmax(axis=1) == table.labels).mean())
+    assert report_of(finished)["figures"]["accuracy"]["value"] == pytest.approx(right)
+    assert np.isfinite(table.logits).all()
+
+
+# --- transfer
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Forty pictures of 64 pixels in two classes."""
+    return squares(tmp_path_factory.mktemp("photos") / "photos", 20, 64, classes=("blue", "green"))
+
+
+TRANSFER = {"model": "lite0", "size": 64, "batch_size": 8, "learning_rate": 1e-4, "epochs": 1}
+
+
+def attempts_of(run):
+    return report_of(run)["training"]["attempts"]
+
+
+@pytest.mark.slow
+def test_fine_tuning_is_listed_beside_the_head_and_one_of_them_is_kept(quick, photos, tmp_path):
+    run = trained(photos, tmp_path / "run", **TRANSFER)
+    head, tuning = attempts_of(run)
+    assert head["name"].startswith("linear head on frozen features")
+    assert tuning["name"].startswith("fine-tuning, 1 of 1 epochs")
+    assert head["kept"] is not tuning["kept"]
+    assert report_of(run)["training"]["ended"].startswith(f"Fine-tuning was {'kept' if tuning['kept'] else 'not kept'}")
+    assert any(choice["name"] == "folds" for choice in report_of(run)["training"]["choices"])
+    assert eyebright.verify(run.path).exit_code == 0
+
+
+@pytest.mark.slow
+def test_the_second_run_embeds_nothing_and_is_the_same_model(quick, photos, tmp_path, monkeypatch):
+    from eyebright.training import features
+
+    first = trained(photos, tmp_path / "first", **TRANSFER, unfreeze="head", flip="off")
+    monkeypatch.setattr(features, "outputs_of", lambda *given, **named: pytest.fail("a known picture was embedded again"))
+    second = trained(photos, tmp_path / "second", **TRANSFER, unfreeze="head", flip="off")
+    assert outcome(first) == outcome(second)
+    assert [(one["kept"], one["reason"]) for one in attempts_of(second)] == [
+        (True, "The head alone was asked for (--unfreeze head).")
+    ]
+
+
+@pytest.mark.slow
+def test_without_time_for_an_epoch_the_head_is_the_model_and_the_report_says_so(quick, photos, tmp_path):
+    run = trained(photos, tmp_path / "run", **{**TRANSFER, "epochs": None, "minutes": 0.001})
+    (head,) = attempts_of(run)
+    assert head["kept"]
+    assert "not one epoch fits" in report_of(run)["training"]["ended"]
+    assert report_of(run)["figures"]["accuracy"]["value"] > 0.7
+
+
+# --- real data
+
+
+@pytest.mark.slow
+def test_one_epoch_of_mnist_is_right_more_than_95_times_in_100(quick, tmp_path):
+    home = real_data_home()
+    if not any(home.rglob("train-images*idx3*")):
+        pytest.skip("EYEBRIGHT_DATA holds no mnist")
+    run = trained("mnist", tmp_path / "run", model="cnn", epochs=1, batch_size=64, learning_rate=1e-3, data_home=home)
+    assert report_of(run)["figures"]["accuracy"]["value"] > 0.95
