@@ -1,5 +1,6 @@
 """Splits: exact fractions, units that are never torn, and planted leaks that must be found."""
 
+import hashlib
 import json
 import os
 import time
@@ -17,9 +18,9 @@ from eyebright.data.source import PARTS, Sample, Source
 from eyebright.data.split import (
     find_leaks,
     hashed_split,
+    known_pictures,
     leaked_keys,
     make_split,
-    part_from_hashed,
     split_from_json,
     split_to_json,
 )
@@ -29,11 +30,15 @@ def source_of(samples, classes=("cat", "dog", "owl", "rat")):
     return Source("pets", classes, tuple(samples), lambda key: b"")
 
 
+def digest_of(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def audit_of(samples, copies=(), unreadable=()):
     """An audit in which every picture is different but for the clusters ``copies``."""
-    pixels = {key: cluster[0] for cluster in copies for key in cluster}
+    original = {key: cluster[0] for cluster in copies for key in cluster}
     keys = [sample.key for sample in samples if sample.key not in unreadable]
-    scanned = {key: Scanned(pixels.get(key, key), 8, 8, "RGB", "PNG") for key in keys}
+    scanned = {key: Scanned(digest_of(original.get(key, key)), 8, 8, "RGB", "PNG") for key in keys}
     return Audit(scanned, dict.fromkeys(unreadable, "cut"), tuple(tuple(sorted(cluster)) for cluster in copies))
 
 
@@ -322,22 +327,44 @@ def test_a_fingerprint_tells_which_key_is_where_and_nothing_else():
 def test_a_hashed_split_gives_the_parts_back_without_naming_a_key():
     samples = ungrouped([20, 20])
     split = split_of(samples)
-    hashed = json.loads(json.dumps(hashed_split(split)))
+    audit = audit_of(samples)
+    hashed = json.loads(json.dumps(hashed_split(split, audit)))
     assert "00001.png" not in json.dumps(hashed)
     assert hashed["fingerprint"] == split.fingerprint
-    assert part_from_hashed(hashed, [sample.key for sample in samples]) == split.parts
+    assert known_pictures(hashed, audit).parts == split.parts
 
 
-def test_a_key_the_bundle_has_never_seen_is_in_no_part():
-    split = split_of(ungrouped([20]))
-    parts = part_from_hashed(hashed_split(split), ["new.png", split.parts["test"][0]])
-    assert parts == {"train": (), "validation": (), "calibration": (), "test": (split.parts["test"][0],)}
+def test_a_picture_the_bundle_has_never_seen_is_in_no_part():
+    samples = ungrouped([20])
+    split = split_of(samples)
+    held_out = split.parts["test"][0]
+    known = known_pictures(hashed_split(split, audit_of(samples)), audit_of([Sample("new.png", 0), Sample(held_out, 0)]))
+    assert known.parts == {"train": (), "validation": (), "calibration": (), "test": (held_out,)}
+    assert known.seen == frozenset()
+
+
+def test_a_training_picture_under_another_name_is_known_by_its_pixels():
+    samples = ungrouped([20])
+    split = split_of(samples)
+    trained = split.parts["train"][0]
+    moved = Audit({"moved/here.png": Scanned(digest_of(trained), 8, 8, "RGB", "PNG")}, {}, ())
+    known = known_pictures(hashed_split(split, audit_of(samples)), moved)
+    assert known.parts["train"] == ("moved/here.png",)
+    assert known.seen == known.leaked == {"moved/here.png"}
+
+
+def test_another_picture_under_a_training_pictures_name_is_not_taken_for_it():
+    samples = ungrouped([20])
+    split = split_of(samples)
+    impostor = Audit({split.parts["train"][0]: Scanned(digest_of("another"), 8, 8, "RGB", "PNG")}, {}, ())
+    known = known_pictures(hashed_split(split, audit_of(samples)), impostor)
+    assert not any(known.parts.values())
 
 
 @pytest.mark.parametrize("hashed", [{}, {"parts": {}}, {"parts": {part: ["short"] for part in PARTS}}, {"parts": 3}])
 def test_a_hashed_split_of_another_kind_is_refused(hashed):
     with pytest.raises(ModelError, match=r"split\.json"):
-        part_from_hashed(hashed, ["a.png"])
+        known_pictures(hashed, audit_of([Sample("a.png", 0)]))
 
 
 @pytest.mark.skipif(not os.environ.get("EYEBRIGHT_DATA"), reason="EYEBRIGHT_DATA is not set: no real data sets here")

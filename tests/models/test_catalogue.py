@@ -151,7 +151,7 @@ def test_pretrained_weights_come_from_where_they_are_said_to_come(tmp_path):
     source, target = (cnn(3, height=12, width=12, hidden=8) for _ in range(2))
     before = target.backbone[0].weight.clone()
     for weights in ("none", "auto"):
-        assert load_pretrained(target, "cnn", weights) == "none: trained from scratch"
+        assert load_pretrained(target, "cnn", weights) == "initial weights, trained from scratch"
         assert torch.equal(target.backbone[0].weight, before)
     save_file(source.state_dict(), tmp_path / "own.safetensors")
     assert load_pretrained(target, "cnn", str(tmp_path / "own.safetensors")) == "the file own.safetensors"

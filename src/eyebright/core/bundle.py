@@ -80,6 +80,7 @@ class Manifest(_Strict):
     forms: dict[str, Form] = Field(min_length=1)
     decision_sha256: Sha256
     split_sha256: Sha256 | None = None
+    card_sha256: Sha256 | None = None
     probe: tuple[ProbePicture, ...] = ()
     provenance: dict[str, Any] = Field(default_factory=dict)
 

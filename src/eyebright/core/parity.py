@@ -12,7 +12,9 @@ TOLERANCE = 1e-3
 
 
 def compare_logits(reference: Logits, found: Logits, *, name: str) -> Parity:
-    """The parity figures of ``found`` beside the ``reference`` form called ``name``."""
+    """The parity figures of ``found`` beside the ``reference`` form called ``name``. Raises ``ModelError`` for NaN logits."""
+    if not (np.isfinite(reference).all() and np.isfinite(found).all()):
+        raise ModelError("Some logits are not finite numbers. The model is broken; train it again at a lower --learning-rate.")
     difference = float(np.abs(reference - found).max(initial=0.0))
     return Parity(
         reference=name,

@@ -65,7 +65,8 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
     if predictions.features is not None:
         tensors["features"] = np.ascontiguousarray(predictions.features)
     names = {"keys": predictions.keys, "groups": predictions.groups, "classes": predictions.classes}
-    write_bytes(path, save(tensors, metadata={name: json.dumps(value, ensure_ascii=False) for name, value in names.items()}))
+    # One entry: safetensors writes several in any order, and equal tables should be equal files.
+    write_bytes(path, save(tensors, metadata={"names": json.dumps(names, ensure_ascii=False)}))
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -74,7 +75,7 @@ def load_predictions(path: Path) -> Predictions:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            names = {name: tuple(json.loads(text)) for name, text in (file.metadata() or {}).items()}
+            names = {name: tuple(value) for name, value in json.loads((file.metadata() or {})["names"]).items()}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         return Predictions(labels=arrays["labels"], logits=arrays["logits"], features=arrays.get("features"), **names)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:

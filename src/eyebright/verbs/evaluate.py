@@ -106,7 +106,8 @@ def _choose(bundle: Bundle, source: Source, found: Audit, part: str) -> _Chosen:
         wanted = {sample.key for sample in source.part(part)}
     else:
         wanted = {sample.key for sample in readable}
-        notes.append(f"The model has never seen these pictures and they have no parts: all {len(readable):,} are judged.")
+        seen = "was not made with these pictures" if hashed else "does not say which pictures it was made with"
+        notes.append(f"The model {seen}, and they have no parts: all {len(readable):,} are judged.")
     samples = tuple(sample for sample in readable if sample.key in wanted)
     if not samples:
         raise DataError(f"{source.name} holds no pictures of the part {part!r}. Choose another --part, or --part all.")

@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from eyebright.core.bundle import Bundle, read_bundle, safe_name
-from eyebright.core.errors import InterruptedRunError, MissingExtraError, SettingsError
+from eyebright.core.errors import DataError, InterruptedRunError, MissingExtraError, SettingsError
 from eyebright.core.events import EventLog, OnEvent, Phase, silent
 from eyebright.core.files import write_json, write_text
 from eyebright.core.machine import environment
@@ -64,6 +64,10 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
         story.listen(log)
         try:
             report = _make(settings, place, story, started)
+        except (DataError, SettingsError):
+            if not any(place.checkpoints.iterdir()):  # refused before anything was made: no folder is left to stumble over
+                shutil.rmtree(place.path)
+            raise
         finally:
             log.close()
     return TrainResult(place, report, [])

@@ -72,6 +72,8 @@ def _files(bundle: Bundle) -> list[Check]:
     manifest = bundle.manifest
     expected = {form.file: form.sha256 for form in manifest.forms.values()}
     expected["decision.json"] = manifest.decision_sha256
+    if manifest.card_sha256 is not None:
+        expected["README.md"] = manifest.card_sha256
     if manifest.split_sha256 is not None:
         expected["split.json"] = manifest.split_sha256
     return [_attempt(f"file {name}", functools.partial(_hashed, bundle, name, digest)) for name, digest in expected.items()]

@@ -74,6 +74,7 @@ def write_bundle(network: PixelNetwork, contents: Contents, path: Path, on_event
             forms=forms,
             decision_sha256=sha256(folder / "decision.json"),
             split_sha256=sha256(folder / "split.json") if contents.split is not None else None,
+            card_sha256=sha256(folder / "README.md"),
             probe=tuple(
                 ProbePicture(
                     file=name,

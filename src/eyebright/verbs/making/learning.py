@@ -30,6 +30,7 @@ from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned, TrainingData, affordable_epochs, train_from_scratch
 from eyebright.training.transfer import TransferData, fine_tune, head_result, mirror_is_harmless, transfer_head
 from eyebright.verbs.making.choosing import (
+    GENTLE_RATE,
     SCRATCH_EPOCHS,
     SCRATCH_STEPS,
     TUNING_EPOCHS,
@@ -178,10 +179,12 @@ class _Work:
             return recipe
         side, blocks = self.plan.preprocess.height, len(self.network.blocks())
         unfreeze = "all" if side <= WHOLE_UP_TO else str(max(1, round(blocks / 3)))
-        self.story.choose(
-            "unfreeze", unfreeze, f"of {blocks} blocks at {side} pixels; whole networks are tuned up to {WHOLE_UP_TO}"
-        )
-        return recipe.model_copy(update={"unfreeze": unfreeze})
+        reason = f"of {blocks} blocks at {side} pixels; whole networks are tuned up to {WHOLE_UP_TO}"
+        self.story.choose("unfreeze", unfreeze, reason)
+        if unfreeze == "all":
+            return recipe.model_copy(update={"unfreeze": unfreeze})
+        rate = self.settings.learning_rate or GENTLE_RATE
+        return recipe.model_copy(update={"unfreeze": unfreeze, "frozen_norms": True, "learning_rate": rate})
 
     def _settle_mirror(self, recipe: Recipe, mirror: Callable[[], tuple[bool, str]]) -> Recipe:
         if self.settings.flip != "auto":
