@@ -44,16 +44,21 @@ def halves(n=60, *, told_by, seed=0):
     return pictures.reshape(n, -1), pictures[..., ::-1].reshape(n, -1), labels.astype(np.int64)
 
 
+def asked(plain, mirrored, labels):
+    folds = np.arange(60) // 2 % 3
+    return mirror_is_harmless(plain, labels, 2, folds, rows=np.arange(60), mirrored=mirrored, strength=0.03)
+
+
 def test_classes_told_apart_by_left_and_right_are_harmed_by_a_mirror():
     plain, mirrored, labels = halves(told_by="left or right")
-    harmless, why = mirror_is_harmless(plain, mirrored, labels, 2, np.arange(60) // 2 % 3, strength=0.03)
+    harmless, why = asked(plain, mirrored, labels)
     assert not harmless
     assert why == "mirror images are recognised at 0.000, the pictures themselves at 1.000"
 
 
 def test_classes_told_apart_by_above_and_below_are_not():
     plain, mirrored, labels = halves(told_by="above or below")
-    harmless, why = mirror_is_harmless(plain, mirrored, labels, 2, np.arange(60) // 2 % 3, strength=0.03)
+    harmless, why = asked(plain, mirrored, labels)
     assert harmless
     assert why == "mirror images are recognised at 1.000, the pictures themselves at 1.000"
 
@@ -64,7 +69,7 @@ def test_two_points_of_accuracy_are_the_limit(wrong, harmless):
     plain, mirrored, labels = halves(told_by="above or below")
     mirrored = mirrored.copy()
     mirrored[:wrong] = mirrored[1 : wrong + 1] if wrong == 1 else -plain[:wrong]
-    assert mirror_is_harmless(plain, mirrored, labels, 2, np.arange(60) // 2 % 3, strength=0.03)[0] is harmless
+    assert asked(plain, mirrored, labels)[0] is harmless
 
 
 # --- temperature

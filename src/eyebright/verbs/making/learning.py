@@ -134,7 +134,7 @@ class _Work:
         seconds = time.monotonic() - started
         if self.plan.recipe.unfreeze == "head":
             return head_result(data, choice, seconds, "The head alone was asked for (--unfreeze head).")
-        self._budget(data, TUNING_EPOCHS, lambda: self._mirror_of_features(data))
+        self._budget(data, TUNING_EPOCHS, lambda: self._mirror_of_features(data, choice.strength))
         if self.plan.recipe.epochs == 0:
             ended = "Fine-tuning was not tried: not one epoch fits into the time that is left. Give more --minutes for it."
             return head_result(data, choice, seconds, ended)
@@ -181,10 +181,10 @@ class _Work:
         unfreeze = "all" if side <= WHOLE_UP_TO else str(max(1, round(blocks / 3)))
         reason = f"of {blocks} blocks at {side} pixels; whole networks are tuned up to {WHOLE_UP_TO}"
         self.story.choose("unfreeze", unfreeze, reason)
-        if unfreeze == "all":
-            return recipe.model_copy(update={"unfreeze": unfreeze})
-        rate = self.settings.learning_rate or GENTLE_RATE
-        return recipe.model_copy(update={"unfreeze": unfreeze, "frozen_norms": True, "learning_rate": rate})
+        gentle = unfreeze != "all" and self.settings.learning_rate is None
+        return recipe.model_copy(
+            update={"unfreeze": unfreeze, "learning_rate": GENTLE_RATE if gentle else recipe.learning_rate}
+        )
 
     def _settle_mirror(self, recipe: Recipe, mirror: Callable[[], tuple[bool, str]]) -> Recipe:
         if self.settings.flip != "auto":
@@ -204,24 +204,22 @@ class _Work:
         self.story.choose("precision", recipe.precision, why)
         return recipe, pace
 
-    def _mirror_of_features(self, data: TransferData) -> tuple[bool, str]:
+    def _mirror_of_features(self, data: TransferData, strength: float) -> tuple[bool, str]:
         rows = _some_rows(data.pictures, MIRROR_SAMPLE, self.settings.seed)
         recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})
         _, mirrored = outputs_of(self.network, np.ascontiguousarray(data.pictures.pictures[rows][..., ::-1]), recipe)
-        labels = data.pictures.labels[rows]
-        folds = self._mirror_folds(rows)
-        return mirror_is_harmless(data.features[rows], mirrored, labels, data.classes, folds, strength=MIRROR_STRENGTH)
+        return mirror_is_harmless(
+            data.features, data.pictures.labels, data.classes, data.folds, rows=rows, mirrored=mirrored, strength=strength
+        )
 
     def _mirror_of_raw_pictures(self, data: TrainingData) -> tuple[bool, str]:
-        rows = _some_rows(data.pictures, RAW_SAMPLE, self.settings.seed)
-        plain, mirrored = thumbnails(data.pictures.pictures[rows], RAW_SIDE)
-        labels = data.pictures.labels[rows]
-        return mirror_is_harmless(plain, mirrored, labels, data.classes, self._mirror_folds(rows), strength=MIRROR_STRENGTH)
-
-    def _mirror_folds(self, rows: np.ndarray) -> np.ndarray:
-        labels, groups = self.pictures.labels[rows], [self.groups[row] for row in rows]
-        folds, _ = usable_folds(labels, groups, MIRROR_FOLDS)
-        return group_folds(labels, groups, folds, self.settings.seed)
+        some = _some_rows(data.pictures, RAW_SAMPLE, self.settings.seed)
+        plain, mirrored = thumbnails(data.pictures.pictures[some], RAW_SIDE)
+        labels, groups = data.pictures.labels[some], [self.groups[row] for row in some]
+        wanted, _ = usable_folds(labels, groups, MIRROR_FOLDS)
+        folds = group_folds(labels, groups, wanted, self.settings.seed)
+        rows = np.arange(len(some))
+        return mirror_is_harmless(plain, labels, data.classes, folds, rows=rows, mirrored=mirrored, strength=MIRROR_STRENGTH)
 
     def _class_weights(self) -> np.ndarray | None:
         scheme = self.settings.class_weights
