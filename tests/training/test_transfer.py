@@ -1,4 +1,4 @@
-"""From a pretrained network to a classifier: planted mirrors, planted temperatures, and fine-tuning that does not help."""
+"""From a pretrained network to a classifier: planted temperatures, and fine-tuning that does not help."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from eyebright.training.transfer import (
     calibrated_loss,
     fine_tune,
     head_result,
-    mirror_is_harmless,
     set_head,
     transfer_head,
 )
@@ -26,50 +25,6 @@ def transfer_data(network, n=48, held=12):
     pictures = coloured(n)
     features = outputs_of(network, pictures.pictures, RECIPE)[1]
     return TransferData(pictures, np.arange(n) >= n - held, 3, features=features, folds=np.arange(n) // 3 % 4)
-
-
-# --- mirrors
-
-
-def halves(n=60, *, told_by, seed=0):
-    """Pictures [n, 1, 4, 6] as flat features, and their mirror images. The class is where the light is."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(n) % 2
-    pictures = generator.normal(0, 0.1, (n, 4, 6)).astype(np.float32)
-    for picture, label in zip(pictures, labels, strict=True):
-        if told_by == "left or right":
-            picture[:, slice(0, 3) if label else slice(3, 6)] += 1
-        else:
-            picture[slice(0, 2) if label else slice(2, 4)] += 1
-    return pictures.reshape(n, -1), pictures[..., ::-1].reshape(n, -1), labels.astype(np.int64)
-
-
-def asked(plain, mirrored, labels):
-    folds = np.arange(60) // 2 % 3
-    return mirror_is_harmless(plain, labels, 2, folds, rows=np.arange(60), mirrored=mirrored, strength=0.03)
-
-
-def test_classes_told_apart_by_left_and_right_are_harmed_by_a_mirror():
-    plain, mirrored, labels = halves(told_by="left or right")
-    harmless, why = asked(plain, mirrored, labels)
-    assert not harmless
-    assert why == "mirror images are recognised at 0.000, the pictures themselves at 1.000"
-
-
-def test_classes_told_apart_by_above_and_below_are_not():
-    plain, mirrored, labels = halves(told_by="above or below")
-    harmless, why = asked(plain, mirrored, labels)
-    assert harmless
-    assert why == "mirror images are recognised at 1.000, the pictures themselves at 1.000"
-
-
-@pytest.mark.parametrize(("wrong", "harmless"), [(1, True), (3, False)])
-def test_two_points_of_accuracy_are_the_limit(wrong, harmless):
-    """1 of 60 is a loss of 1.7 points, 3 of 60 one of 5."""
-    plain, mirrored, labels = halves(told_by="above or below")
-    mirrored = mirrored.copy()
-    mirrored[:wrong] = mirrored[1 : wrong + 1] if wrong == 1 else -plain[:wrong]
-    assert asked(plain, mirrored, labels)[0] is harmless
 
 
 # --- temperature

@@ -22,11 +22,9 @@ from eyebright.core.report import Attempt
 from eyebright.models.network import PixelNetwork
 from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
 from eyebright.training.fit import fit, outputs_of
-from eyebright.training.head import STRENGTHS, HeadChoice, HeadProblem, LinearHead, choose_strength, fit_head, mean_log_loss
+from eyebright.training.head import STRENGTHS, HeadChoice, LinearHead, choose_strength, fit_head, mean_log_loss
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned, TrainingData, epochs_in_words, train_on_all
-
-MIRROR_LOSS = 0.02  # accuracy that mirrored copies may lose out of fold before mirroring is called harmful
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,35 +144,6 @@ def calibrated_loss(logits: Logits, labels: Labels) -> tuple[float, float]:
         lambda log_t: mean_log_loss(logits / np.float32(np.exp(log_t)), labels), bounds=(-3.0, 3.0), method="bounded"
     )
     return float(found.fun), float(np.exp(found.x))
-
-
-def mirror_is_harmless(
-    features: Features,
-    labels: Labels,
-    classes: int,
-    folds: Int64[np.ndarray, "n"],
-    *,
-    rows: Int64[np.ndarray, "rows"],
-    mirrored: Features,
-    strength: float,
-) -> tuple[bool, str]:
-    """Whether heads that never saw a picture know its mirror image as well as itself, and the two accuracies in words.
-
-    ``mirrored`` are the features of the mirror images of ``rows``; the heads are fitted on all pictures of the other folds.
-    Traffic signs and digits change their meaning in the mirror; leaves and bottles do not. The data itself is asked.
-    """
-    problem = HeadProblem(features, labels, classes)
-    right, right_mirrored = 0, 0
-    for fold in np.unique(folds[rows]):
-        asked = folds[rows] == fold
-        head, _ = problem.fit(np.flatnonzero(folds != fold), strength)
-        right += int((head(features[rows[asked]]).argmax(axis=1) == labels[rows[asked]]).sum())
-        right_mirrored += int((head(mirrored[asked]).argmax(axis=1) == labels[rows[asked]]).sum())
-    plain, turned = right / len(rows), right_mirrored / len(rows)
-    return (
-        turned >= plain - MIRROR_LOSS,
-        f"mirror images are recognised at {turned:.3f}, the pictures themselves at {plain:.3f}",
-    )
 
 
 def set_head(network: PixelNetwork, head: LinearHead) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -26,9 +25,10 @@ from eyebright.models.network import PixelNetwork
 from eyebright.training.augment import thumbnails
 from eyebright.training.features import FeatureCache, embed
 from eyebright.training.fit import LabelledPictures, Pace, choose_precision, measure_pace, outputs_of
+from eyebright.training.mirror import mirror_is_harmless
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned, TrainingData, affordable_epochs, train_from_scratch
-from eyebright.training.transfer import TransferData, fine_tune, head_result, mirror_is_harmless, transfer_head
+from eyebright.training.transfer import TransferData, fine_tune, head_result, transfer_head
 from eyebright.verbs.making.choosing import (
     GENTLE_RATE,
     SCRATCH_EPOCHS,
@@ -43,9 +43,8 @@ from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
-MIRROR_SAMPLE = 300  # pictures embedded a second time, mirrored: some seconds
-RAW_SAMPLE = 3000
-RAW_SIDE = 8  # pixels: for the question of the mirror, pictures this small are their own features
+MIRROR_SAMPLE = 3000  # pictures: a few seconds
+MIRROR_SIDE = 16  # pixels: enough to see which way an arrow points
 MIRROR_STRENGTH = 0.03
 MIRROR_FOLDS = 3
 LEAST_PATIENCE = 5  # epochs
@@ -108,7 +107,7 @@ class _Work:
         data = TrainingData(self.pictures, self.held_out, self.classes, self._class_weights())
         steps = max(1, round(int((~self.held_out).sum()) / self.plan.recipe.batch_size))
         most = max(SCRATCH_EPOCHS, math.ceil(SCRATCH_STEPS / steps))
-        self._budget(data, most, lambda: self._mirror_of_raw_pictures(data))
+        self._budget(data, most)
         if self.plan.recipe.epochs == 0:
             self.story(Note("One epoch does not fit into the minutes given; one is done all the same.", "warning"))
             self._adopt(self.plan.recipe.model_copy(update={"epochs": 1}))
@@ -134,7 +133,7 @@ class _Work:
         seconds = time.monotonic() - started
         if self.plan.recipe.unfreeze == "head":
             return head_result(data, choice, seconds, "The head alone was asked for (--unfreeze head).")
-        self._budget(data, TUNING_EPOCHS, lambda: self._mirror_of_features(data, choice.strength))
+        self._budget(data, TUNING_EPOCHS)
         if self.plan.recipe.epochs == 0:
             ended = "Fine-tuning was not tried: not one epoch fits into the time that is left. Give more --minutes for it."
             return head_result(data, choice, seconds, ended)
@@ -149,13 +148,13 @@ class _Work:
             on_event=self.story,
         )
 
-    def _budget(self, data: TrainingData, most: int, mirror: Callable[[], tuple[bool, str]]) -> None:
+    def _budget(self, data: TrainingData, most: int) -> None:
         """Settles what is left open in the recipe: mirroring, precision, epochs. Once for a run, whatever its interruptions."""
         stored = read_plan(self.run.checkpoints / "plan.json")
         if stored is not None and stored.budgeted:
             self.plan = stored
             return
-        recipe = self._settle_mirror(self._settle_unfreeze(self.plan.recipe), mirror)
+        recipe = self._settle_mirror(self._settle_unfreeze(self.plan.recipe))
         seen = data.part(~data.held_out) if len(data.pictures) < 10 * recipe.batch_size else _head_of(data, recipe)
         recipe, pace = self._settle_precision(recipe, seen)
         if self.settings.epochs is None:
@@ -186,11 +185,11 @@ class _Work:
             update={"unfreeze": unfreeze, "learning_rate": GENTLE_RATE if gentle else recipe.learning_rate}
         )
 
-    def _settle_mirror(self, recipe: Recipe, mirror: Callable[[], tuple[bool, str]]) -> Recipe:
+    def _settle_mirror(self, recipe: Recipe) -> Recipe:
         if self.settings.flip != "auto":
             return recipe
         try:
-            harmless, why = mirror()
+            harmless, why = self._ask_mirror()
         except DataError as error:  # too few groups to ask
             harmless, why = False, str(error)
         self.story.choose("mirrored copies in training", "on" if harmless else "off", why)
@@ -204,22 +203,13 @@ class _Work:
         self.story.choose("precision", recipe.precision, why)
         return recipe, pace
 
-    def _mirror_of_features(self, data: TransferData, strength: float) -> tuple[bool, str]:
-        rows = _some_rows(data.pictures, MIRROR_SAMPLE, self.settings.seed)
-        recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})
-        _, mirrored = outputs_of(self.network, np.ascontiguousarray(data.pictures.pictures[rows][..., ::-1]), recipe)
-        return mirror_is_harmless(
-            data.features, data.pictures.labels, data.classes, data.folds, rows=rows, mirrored=mirrored, strength=strength
-        )
-
-    def _mirror_of_raw_pictures(self, data: TrainingData) -> tuple[bool, str]:
-        some = _some_rows(data.pictures, RAW_SAMPLE, self.settings.seed)
-        plain, mirrored = thumbnails(data.pictures.pictures[some], RAW_SIDE)
-        labels, groups = data.pictures.labels[some], [self.groups[row] for row in some]
+    def _ask_mirror(self) -> tuple[bool, str]:
+        some = np.sort(seeds.order(self.settings.seed, "mirror", 0, self.pictures.hashes)[:MIRROR_SAMPLE])
+        plain, mirrored = thumbnails(self.pictures.pictures[some], MIRROR_SIDE)
+        labels, groups = self.pictures.labels[some], [self.groups[row] for row in some]
         wanted, _ = usable_folds(labels, groups, MIRROR_FOLDS)
         folds = group_folds(labels, groups, wanted, self.settings.seed)
-        rows = np.arange(len(some))
-        return mirror_is_harmless(plain, labels, data.classes, folds, rows=rows, mirrored=mirrored, strength=MIRROR_STRENGTH)
+        return mirror_is_harmless(plain, mirrored, labels, self.material.source.classes, folds, strength=MIRROR_STRENGTH)
 
     def _class_weights(self) -> np.ndarray | None:
         scheme = self.settings.class_weights
@@ -261,10 +251,6 @@ def _head_of(data: TrainingData, recipe: Recipe) -> LabelledPictures:
     rows = np.flatnonzero(~data.held_out)[: 2 * recipe.batch_size]
     whole = data.pictures
     return LabelledPictures(whole.pictures[rows], whole.labels[rows], whole.hashes[rows])
-
-
-def _some_rows(pictures: LabelledPictures, most: int, seed: int) -> np.ndarray:
-    return np.sort(seeds.order(seed, "mirror", 0, pictures.hashes)[:most])
 
 
 def _backbone_name(network: PixelNetwork, plan: Plan) -> str:
