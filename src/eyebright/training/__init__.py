@@ -2,7 +2,7 @@
 
 ``fit``         the training loop: batches, validation, early stopping, a checkpoint between steps
 ``recipe``      how a network is trained, as a value; ``optim``: optimisers and the schedule of their rate
-``augment``     changes to training pictures, drawn by counter
+``augment``     changes to training pictures, drawn by counter; ``mirror``: whether mirrored copies may be among them
 ``head``        a linear head on frozen features, its strength chosen out of fold
 ``features``    those features, computed once for each picture's content and kept between runs
 ``transfer``    from a pretrained network to a classifier: the head first, then fine-tuning, if that helps
