@@ -23,7 +23,8 @@ def test_a_tiny_picture_grows_by_a_whole_factor_so_that_its_pixels_can_be_seen()
     picture = decoded(thumbnail_uri(np.repeat(checks[..., None], 3, axis=2).astype(np.uint8), side=128))
     assert picture.size == (128, 128)  # 16 times
     grey = np.asarray(picture.convert("L"))
-    assert grey[4, 4] < 60 < 200 < grey[4, 20]  # within the first square, within its neighbour
+    assert grey[4, 4] < 60
+    assert grey[4, 20] > 200  # the first square is black, its neighbour white
 
 
 def test_nothing_of_the_original_file_but_its_pixels_is_kept():
