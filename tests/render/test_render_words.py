@@ -92,7 +92,7 @@ def test_the_calibration_error_is_the_weighted_gap():
 def test_a_model_that_is_surer_than_right_is_called_so():
     report = fake_reports.signs()
     assert words.calibration_finding(report) == "It is surer than it is right"
-    assert words.calibration_finding(fake_reports.trash()) == "Its confidence can be taken at its word"
+    assert words.calibration_finding(fake_reports.trash()) == "On the whole it is right as often as it says"
 
 
 def test_right_to_left_names_are_isolated_in_sentences():

@@ -174,7 +174,7 @@ def _calibration_verdict(report: Report) -> words.Verdict | None:
     if not any(report.reliability.values()):
         return None
     finding = words.calibration_finding(report)
-    return words.Verdict("good" if "at its word" in finding else "caution", finding[:1].lower() + finding[1:])
+    return words.Verdict("good" if "as often as it says" in finding else "caution", finding[:1].lower() + finding[1:])
 
 
 def _range(figure: Figure, mark: float | None = None) -> Range | None:

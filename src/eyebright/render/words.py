@@ -414,7 +414,7 @@ def calibration_finding(report: Evaluation) -> str:
     gap = sum(each.n * (each.confidence - each.accuracy) for each in bins) / n
     # Within two standard errors of a share (at most 0.5 / sqrt(n) each) the lean may well be chance.
     if abs(gap) <= 1 / math.sqrt(n):
-        return "Its confidence can be taken at its word"
+        return "On the whole it is right as often as it says"
     return "It is surer than it is right" if gap > 0 else "It is right more often than it says"
 
 

@@ -162,7 +162,8 @@ def _cautions(evaluation: Evaluation, data: DataSummary) -> list[str]:
     if rare:
         found.append(f"Fewer than {FEW_IN_CLASS} test pictures stand behind {_some(rare)}: their own figures are hardly known.")
     ece = evaluation.figures.get("ece")
-    if ece is not None and ece.value is not None and ece.value > POOR_CALIBRATION:
+    # The low end: the bins' noise alone lifts the figure of a few hundred pictures to several points.
+    if ece is not None and ece.value is not None and (ece.low or 0.0) > POOR_CALIBRATION:
         found.append(f"Its probabilities are off by {100 * ece.value:.0f} points on average; do not read them as certainties.")
     found.append("Pictures from another camera, place or season than these may be answered worse, and just as confidently.")
     found.append("It always names one of its classes, also for a picture of something else.")
