@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from eyebright.core.events import Epoch
-from eyebright.training.fit import Pace, outputs_of
+from eyebright.training.fit import Pace, epochs_in_words, outputs_of
 from eyebright.training.recipe import Recipe
-from eyebright.training.scratch import TrainingData, affordable_epochs, epochs_in_words, train_from_scratch
+from eyebright.training.scratch import TrainingData, affordable_epochs, train_from_scratch
 
 from .toys import changed, coloured, copied, small_cnn
 

@@ -139,7 +139,7 @@ class _Loop:
             restore_network(self.network, self.best, "best")
         self.network.eval()
         state = self.state
-        ended = state.ended or f"all {recipe_epochs(self.recipe)} were done"
+        ended = state.ended or f"all {epochs_in_words(self.recipe.epochs)} were done"
         return FitResult(state.history, state.best_epoch or len(state.history), state.best_loss, ended, state.seconds)
 
     def _epoch(self) -> None:
@@ -266,9 +266,9 @@ class _Loop:
             self.on_event(Progress(self.state.step, metrics))
 
 
-def recipe_epochs(recipe: Recipe) -> str:
-    """The number of epochs in words."""
-    return "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+def epochs_in_words(count: int) -> str:
+    """``1 epoch``, ``2 epochs`` ..."""
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def set_training(network: nn.Module, frozen: list[nn.Module], recipe: Recipe) -> None:

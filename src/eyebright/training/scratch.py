@@ -11,7 +11,7 @@ from eyebright.core.arrays import Logits
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.report import Attempt
 from eyebright.models.network import PixelNetwork
-from eyebright.training.fit import FitResult, LabelledPictures, Pace, fit, outputs_of
+from eyebright.training.fit import FitResult, LabelledPictures, Pace, epochs_in_words, fit, outputs_of
 from eyebright.training.recipe import Recipe
 
 
@@ -110,8 +110,3 @@ def affordable_epochs(pace: Pace, train: int, validation: int, seconds: float, *
     trial = train * pace.training + validation * pace.evaluation
     again = (train + validation) * pace.training if refit else 0.0
     return max(0, min(most, int(seconds / max(trial + again, 1e-9))))
-
-
-def epochs_in_words(count: int) -> str:
-    """``1 epoch``, ``2 epochs`` ..."""
-    return "1 epoch" if count == 1 else f"{count} epochs"

@@ -21,10 +21,10 @@ from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.report import Attempt
 from eyebright.models.network import PixelNetwork
 from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
-from eyebright.training.fit import fit, outputs_of
+from eyebright.training.fit import epochs_in_words, fit, outputs_of
 from eyebright.training.head import STRENGTHS, HeadChoice, LinearHead, choose_strength, fit_head, mean_log_loss
 from eyebright.training.recipe import Recipe
-from eyebright.training.scratch import Learned, TrainingData, epochs_in_words, train_on_all
+from eyebright.training.scratch import Learned, TrainingData, train_on_all
 
 
 @dataclasses.dataclass(frozen=True)

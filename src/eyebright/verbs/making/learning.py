@@ -84,6 +84,8 @@ class _Work:
             story.choose("weights", "none" if plan.way == "scratch" else "pretrained", self.weights_origin)
         self.samples = material.samples("train", "validation")
         self.groups = groups_of(self.samples)
+        for leftover in run.checkpoints.glob("pixels-*.npy"):
+            leftover.unlink()  # of a run that was killed
         self.pictures = self._prepare(self.samples)
         validation = set(material.split.parts["validation"])
         self.held_out = np.array([sample.key in validation for sample in self.samples])
@@ -96,8 +98,6 @@ class _Work:
 
     def _prepare(self, samples: list[Sample]) -> LabelledPictures:
         keys = [sample.key for sample in samples]
-        for leftover in self.run.checkpoints.glob("pixels-*.npy"):
-            leftover.unlink()  # of a run that was killed
         pictures = prepare_all(
             self.material.source, keys, self.plan.preprocess, on_event=self.story, scratch=self.run.checkpoints
         )
