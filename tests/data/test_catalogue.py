@@ -10,7 +10,8 @@ from pictures import real_data_home
 
 from eyebright.core.errors import DataError, MissingExtraError, SettingsError
 from eyebright.data import catalogue
-from eyebright.data.catalogue import ABOUT, DATASETS, load_named, located, resolve_home
+from eyebright.data.catalogue import ABOUT, DATASETS, load_named, located, own_name, resolve_home
+from eyebright.data.publishers import PUBLISHERS
 
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905 - as the publisher's file has them
 
@@ -24,9 +25,9 @@ def idx_labels(labels=(7, 0, 9), *, magic=0x801):
     return struct.pack(">II", magic, len(labels)) + bytes(labels)
 
 
-def mnist_home(tmp_path, *, packed=False, **replaced):
-    folder = tmp_path / "mnist"
-    folder.mkdir()
+def mnist_home(tmp_path, *, packed=False, folder="mnist", **replaced):
+    folder = tmp_path / folder
+    folder.mkdir(parents=True)
     for prefix in ("train", "t10k"):
         for kind, whole in (("images-idx3", idx_images()), ("labels-idx1", idx_labels())):
             name = f"{prefix}-{kind}-ubyte"
@@ -75,6 +76,25 @@ def test_mnist_is_read_from_its_idx_files(tmp_path, packed):
     assert picture[:, :, 2].ravel().tolist() == list(range(16, 32))
 
 
+@pytest.mark.parametrize("folder", ["fashion-mnist", "FashionMNIST/raw"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_fashion_mnist_is_read_from_its_idx_files(tmp_path, folder, packed):
+    source = load_named("fashion-mnist", mnist_home(tmp_path, packed=packed, folder=folder))
+    assert (source.classes[0], source.classes[-1]) == ("Ankle boot", "Trouser")  # sorted by name
+    assert [source.classes[s.label] for s in source.part("train")] == ["Sneaker", "T-shirt/top", "Ankle boot"]  # 7, 0, 9
+
+
+def test_fashion_mnist_is_found_where_debian_puts_it(tmp_path, monkeypatch):
+    system = mnist_home(tmp_path / "usr/share/datasets", packed=True, folder="fashion-mnist") / "fashion-mnist"
+    monkeypatch.setitem(catalogue.SYSTEM_FOLDERS, "fashion-mnist", system)
+    (tmp_path / "home").mkdir()
+    assert located("fashion-mnist", tmp_path / "home") == system
+    assert len(load_named("fashion-mnist", tmp_path / "home").samples) == 6
+    # One's own copy goes first.
+    own = mnist_home(tmp_path / "home", folder="fashion-mnist")
+    assert located("fashion-mnist", own) == own / "fashion-mnist"
+
+
 def test_cifar_10_is_planar_rgb_with_the_label_in_front(tmp_path, monkeypatch):
     source = load_named("cifar10", cifar_home(tmp_path, monkeypatch))
     assert source.classes == tuple(NAMES)
@@ -106,10 +126,27 @@ def test_a_missing_file_says_where_to_put_it(tmp_path):
         load_named("mnist", tmp_path)
     assert str(tmp_path / "mnist" / "train-images-idx3-ubyte") in str(caught.value)
     assert "EYEBRIGHT_DATA" in str(caught.value)
+    assert f"Fetch it: eyebright download mnist --data-home {tmp_path}." in str(caught.value)
     home = mnist_home(tmp_path)
     (home / "mnist" / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"mnist/t10k-labels-idx1-ubyte \(or t10k-labels-idx1-ubyte\.gz\) does not exist"):
         load_named("mnist", home)
+
+
+def test_the_command_that_fetches_a_set_is_short_where_the_home_is_the_usual_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("EYEBRIGHT_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"Fetch it: eyebright download cifar10\. Or put"):
+        load_named("cifar10", tmp_path)
+
+
+def test_what_is_in_the_data_home_is_called_by_its_name_without_any_ending(tmp_path):
+    names = ("a.zip", "a.tar", "a.tar.gz", "a.tgz", "a.TAR.XZ", "a.npz", "a.csv", "a.md", "a", ".zip")
+    assert [own_name(tmp_path / name) for name in names] == ["a"] * 7 + [None] * 3
+
+
+def test_every_set_that_can_be_fetched_is_known_and_put_where_it_is_looked_for():
+    assert set(PUBLISHERS) == set(DATASETS.targets()) - {"digits"}
+    assert all(publisher.folder in catalogue.FOLDERS[name] for name, publisher in PUBLISHERS.items())
 
 
 def test_a_missing_cifar_file_says_where_to_put_it(tmp_path, monkeypatch):

@@ -78,12 +78,30 @@ def test_a_single_picture_is_no_data_set(tmp_path):
         open_source(tmp_path / "a.png")
 
 
-def test_another_archive_is_to_be_unpacked(pets):
-    path = pets.parent / "pets.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
+@pytest.mark.parametrize(("suffix", "mode"), [("tar", "w"), ("tar.gz", "w:gz"), ("tar.bz2", "w:bz2"), ("tar.xz", "w:xz")])
+def test_a_tar_is_known_by_its_content_and_named_by_its_stem(pets, suffix, mode):
+    path = pets.parent / f"animals.{suffix}"
+    with tarfile.open(path, mode) as archive:
         archive.add(pets, "pets")
-    with pytest.raises(DataError, match="unpack them first"):
-        open_source(path)
+    assert open_source(path).samples == open_source(pets).samples
+    assert open_source("animals", data_home=pets.parent).name == "animals"
+    assert open_source(path.rename(pets.parent / "download")).samples == open_source(pets).samples
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07\x01", "a RAR archive"),
+        (b"\x28\xb5\x2f\xfd", "packed by zstd"),
+        (b"\x93NUMPY\x01\x00", "a single array"),
+        (b"words", "no data set that is known"),
+    ],
+)
+def test_what_is_not_read_is_named_with_what_is(tmp_path, content, word):
+    (tmp_path / "a.bin").write_bytes(content)
+    with pytest.raises(DataError, match=rf"is {word}; expected .*a zip or tar of either, an \.npz.* Unpack it"):
+        open_source(tmp_path / "a.bin")
 
 
 def test_groups_are_found_in_the_keys(tmp_path):

@@ -183,3 +183,14 @@ def test_a_header_is_recognised_without_its_rows():
 def test_row_numbers_are_shortened_after_ten():
     assert rows_named([7]) == "row 7"
     assert rows_named(list(range(2, 14))) == "rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"
+
+
+def test_further_columns_are_kept_for_figures_by_subgroup(tmp_path):
+    text = "site,path,label,age band,,site\nNorth ,0.png,a,old,x,1\nSouth,1.png,b,,y,2\n"
+    source = table_source(write(tmp_path, text))
+    assert source.columns == {"site": {"0.png": "North", "1.png": "South"}, "age band": {"0.png": "old", "1.png": ""}}
+
+
+def test_the_columns_with_a_meaning_of_their_own_are_no_subgroups(tmp_path):
+    source = table_source(write(tmp_path, "path,label,patient,split\n0.png,a,p1,train\n1.png,b,p2,test\n"))
+    assert source.columns == {}

@@ -18,18 +18,24 @@ def test_folders_zips_and_tables_in_the_data_home_can_be_named_too(tmp_path):
     class_folders(tmp_path / "leaves", {"oak": 1, "ash": 1})
     (tmp_path / "birds.zip").write_bytes(b"")
     (tmp_path / "fish.csv").write_text("path,label\n")
+    (tmp_path / "moths.tar.gz").write_bytes(b"")
+    (tmp_path / "cells.npz").write_bytes(b"")
     (tmp_path / "notes.md").write_text("not a data set")
     own = [(entry.name, entry.where) for entry in eyebright.list_datasets(tmp_path) if entry.about == "in the data home"]
     assert own == [
         ("birds", str(tmp_path / "birds.zip")),
+        ("cells", str(tmp_path / "cells.npz")),
         ("fish", str(tmp_path / "fish.csv")),
         ("leaves", str(tmp_path / "leaves")),
+        ("moths", str(tmp_path / "moths.tar.gz")),
     ]
 
 
 def test_the_folders_of_known_sets_are_not_listed_as_ones_own(tmp_path):
     for folder in ("cifar-10-batches-bin", "MNIST/raw", "mnist", ".git"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "medmnist").mkdir()
+    (tmp_path / "pathmnist.npz").write_bytes(b"")
     assert [entry.name for entry in eyebright.list_datasets(tmp_path) if entry.about == "in the data home"] == []
 
 

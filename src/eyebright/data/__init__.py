@@ -1,13 +1,20 @@
-"""Labelled pictures from wherever they lie: a folder, a table, a zip archive, or a set known by name.
+"""Labelled pictures from wherever they lie: a folder, a table, an archive, arrays in an ``.npz``, or a set known by name.
 
 ``open``       decides which it is: ``open_source(data)`` -> ``Source``
-``folder``     a directory a class, with or without parts; ``table``: a CSV; ``archive``: a zip of either
-``catalogue``  sets known by name, in their publishers' own files
+``folder``     a directory a class, with or without parts; ``table``: a CSV
+``archive``    a folder layout or a table inside an archive, opened by ``zip_`` or ``tar``
+``unpack``     one packed file from front to back; ``spool``: bytes that are read by place
+``npz``        the arrays of one file; ``arrays``: what they share with the published sets
+``catalogue``  sets known by name, in their publishers' own files; ``medmnist``: the facts of eleven of them
+``download``   those files from their ``publishers``, checked; ``fetch``: one file; ``address``: which ones are fetched
 ``pixels``     the pictures of a source at a model's size
 ``audit``      every picture decoded once: what is unreadable, repeated, or labelled in two ways
-``split``      which picture is for learning and which for judging; leaks between parts
+``near``       pictures that are nearly the same; ``hamming``: the index that proposes them
+``split``      which picture is for learning and which for judging
+``leaks``      what the parts that a data set gives have in common and should not
 ``folds``      the same division for cross-validation, and the machinery of both
 ``balance``    how much each class counts, so that a rare one is not given up
 
-It never writes beside the user's pictures, never unpacks to disk and never judges a model.
+It never writes beside the user's pictures, leaves nothing unpacked behind and never judges a model. Only ``download`` goes to
+the network, and only its verb calls it.
 """

@@ -1,40 +1,126 @@
-"""A zip archive of pictures, read in place: a folder layout, or one table with the files it lists. Nothing is unpacked.
+"""Archives of pictures, read in place: what is refused in all of them, and how a checked one becomes a source.
 
-The directory of the archive is read without trust: names that lead out of it, links, encrypted entries, doubled names and
-bombs are refused before a single entry is opened. Deflate reaches 1,032:1 at the most; what claims more is not honest.
+A folder layout, or one table with the files it lists; a single folder around it all is left out of the keys. An archive's own
+directory is read without trust: names that lead out of it, links, doubled names and bombs are refused before a single member is
+opened. ``zip_`` and ``tar`` open the two kinds.
 """
 
 import dataclasses
 import posixpath
 import re
-import stat
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from eyebright.core.errors import DataError, ImageError
 from eyebright.data.folder import HEAD, Listing, is_hidden_path, key_of, lay_out, part_of
 from eyebright.data.source import Source
 from eyebright.data.table import MAX_BYTES as TABLE_MAX_BYTES
 from eyebright.data.table import Table, build, has_columns, parse_table
-from eyebright.images.decode import MAX_BYTES
+from eyebright.images.limits import MAX_BYTES
 
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_ENTRIES = 5_000_000
 MAX_TOTAL_BYTES = 64 * 2**30
-MAX_RATIO = 1_100  # unpacked bytes for a packed one
+MAX_RATIO = 1_100  # unpacked bytes for a packed one: deflate reaches 1,032, and what exceeds it is no picture
 RATIO_FREE_BYTES = 2**20  # below this a ratio does no harm
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
-def zip_source(path: Path, *, max_total_bytes: int = MAX_TOTAL_BYTES) -> Source:
-    """The pictures in the zip ``path``. Reads are safe from many threads.
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """An archive whose directory was checked.
 
-    Raises ``DataError`` where the archive is damaged, unsafe or of no layout that is known.
+    ``sizes`` leads from each file's name, with ``/``, to its unpacked bytes. ``fetch`` gives up to so many first bytes of a
+    file, ``pieces`` all of them one after the other; both are safe from many threads and raise ``ImageError`` where the file
+    is damaged.
     """
-    archive = _Archive(path, max_total_bytes)
+
+    path: Path
+    sizes: Mapping[str, int]
+    folders: tuple[str, ...]
+    fetch: Callable[[str, int], bytes]
+    pieces: Callable[[str], Iterator[bytes]]
+
+    def read(self, name: str, limit: int) -> bytes:
+        """One file's bytes. Raises ``ImageError`` where it is damaged or larger than ``limit``."""
+        if self.sizes[name] > limit:
+            raise ImageError(f"The entry has {self.sizes[name] / 2**20:.0f} MiB; at most {limit >> 20} MiB are read.")
+        return self.fetch(name, limit)
+
+    def start(self, name: str, count: int) -> bytes:
+        """Up to ``count`` first bytes of a file; none where they cannot be read."""
+        try:
+            return self.fetch(name, count)
+        except ImageError:
+            return b""
+
+
+class Directory:
+    """The entries of an archive as they are found, none of them believed.
+
+    Its methods raise ``DataError`` for what is unsafe, naming the archive and the entry.
+    """
+
+    def __init__(self, path: Path, max_total_bytes: int) -> None:
+        self.path = path
+        self.sizes: dict[str, int] = {}
+        self.folders: list[str] = []
+        self._max_total_bytes = max_total_bytes
+        self._entries = 0
+        self._total = 0
+
+    def add_file(self, name: str, size: int) -> str:
+        """Takes up a file of ``size`` unpacked bytes. Returns its name as it is known from now on."""
+        known = self._known(name)
+        if not known:
+            self.refuse("without a name", name)
+        if known in self.sizes:
+            raise DataError(f"{self.path} has two entries named {known}; one was expected. Pack the archive again.")
+        self._total += size
+        if self._total > self._max_total_bytes:
+            raise DataError(
+                f"{self.path} claims {self._total / 2**30:.1f} GiB or more unpacked; at most "
+                f"{self._max_total_bytes / 2**30:g} GiB are accepted. Give an unpacked folder instead."
+            )
+        self.sizes[known] = size
+        return known
+
+    def add_folder(self, name: str) -> None:
+        """Takes up a folder."""
+        if known := self._known(name):
+            self.folders.append(known)
+
+    def refuse(self, problem: str, name: str) -> NoReturn:
+        """Raises the error for an entry with a ``problem``, e.g. ``that is a link``."""
+        raise DataError(
+            f"{self.path} has an entry {problem}: {name[:200]!r}; plain files were expected. Pack the archive again."
+        )
+
+    def _known(self, name: str) -> str:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise DataError(f"{self.path} has more than {MAX_ENTRIES:,} entries, the most that are read. Split the archive.")
+        parts = name.replace("\\", "/").split("/")
+        if (parts[0] == "" and len(parts) > 1) or _DRIVE.match(name) or ".." in parts:
+            self.refuse("whose name leads out of the archive", name)
+        return "/".join(part for part in parts if part not in ("", "."))
+
+
+def archive_name(path: Path) -> str:
+    """What a source made from the archive ``path`` is called.
+
+    >>> archive_name(Path("sets/pets.tar.gz")), archive_name(Path("v1.2"))
+    ('pets', 'v1.2')
+    """
+    lower = path.name.lower()
+    suffix = max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default="")
+    return path.name[: len(path.name) - len(suffix)] or path.name
+
+
+def source_of(archive: Archive) -> Source:
+    """The pictures in ``archive``. Reads are safe from many threads. Raises ``DataError`` where its layout is not known."""
     if table := _the_table(archive):
         return _table_in(archive, table)
     listing, prefix = _listing(archive)
@@ -44,116 +130,29 @@ def zip_source(path: Path, *, max_total_bytes: int = MAX_TOTAL_BYTES) -> Source:
     def read(key: str) -> bytes:
         return archive.read(prefix + stored[key], MAX_BYTES)
 
-    return Source(path.stem, layout.classes, layout.samples, read, layout.stray, layout.notes)
+    return Source(archive_name(archive.path), layout.classes, layout.samples, read, layout.stray, layout.notes)
 
 
-class _Archive:
-    """An open zip whose directory was checked. ``members`` leads from a name with ``/`` to its entry."""
-
-    def __init__(self, path: Path, max_total_bytes: int) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise DataError(f"{path} is not a zip that can be read: {error}. Copy or download it again.") from None
-        try:
-            self.members, self.directories = _checked_members(self._zip, path, max_total_bytes)
-        except DataError:
-            self._zip.close()
-            raise
-
-    def read(self, name: str, limit: int) -> bytes:
-        """One member's bytes. Raises ``ImageError`` where it is damaged or larger than ``limit``."""
-        entry = self.members[name]
-        if entry.file_size > limit:
-            raise ImageError(f"The entry has {entry.file_size / 2**20:.0f} MiB; at most {limit >> 20} MiB are read.")
-        return self._read(entry, limit)
-
-    def head(self, name: str) -> bytes:
-        """The first bytes of a member; empty where they cannot be read."""
-        try:
-            return self._read(self.members[name], HEAD)
-        except ImageError:
-            return b""
-
-    def _read(self, entry: zipfile.ZipInfo, count: int) -> bytes:
-        # One lock for all: inflating a picture takes a small part of the time that decoding it takes.
-        try:
-            with self._lock, self._zip.open(entry) as file:
-                return file.read(count)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError) as error:
-            raise ImageError(
-                f"The entry in the zip cannot be read ({str(error) or type(error).__name__}). Copy or download the zip again."
-            ) from None
-
-
-def _checked_members(
-    archive: zipfile.ZipFile, path: Path, max_total_bytes: int
-) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
-    entries = archive.infolist()
-    if len(entries) > MAX_ENTRIES:
-        raise DataError(f"{path} has {len(entries):,} entries; at most {MAX_ENTRIES:,} are read. Split the archive.")
-    members: dict[str, zipfile.ZipInfo] = {}
-    directories: list[str] = []
-    for entry in entries:
-        name = entry.filename.replace("\\", "/")
-        _refuse_unsafe(entry, name, path)
-        if name.endswith("/"):
-            directories.append(name.rstrip("/"))
-        elif name in members:
-            raise DataError(f"{path} has two entries named {name}; one was expected. Pack the archive again.")
-        else:
-            members[name] = entry
-    _refuse_bomb(entries, path, max_total_bytes)
-    return members, directories
-
-
-def _refuse_unsafe(entry: zipfile.ZipInfo, name: str, path: Path) -> None:
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    if name.startswith("/") or _DRIVE.match(name) or ".." in name.split("/"):
-        problem = "whose name leads out of the archive"
-    elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        problem = "that is a link or a device"
-    elif entry.flag_bits & 1:
-        problem = "that is encrypted"
-    else:
-        return
-    raise DataError(f"{path} has an entry {problem}: {name[:200]!r}; plain files were expected. Pack the archive again.")
-
-
-def _refuse_bomb(entries: list[zipfile.ZipInfo], path: Path, max_total_bytes: int) -> None:
-    total = sum(entry.file_size for entry in entries)
-    if total > max_total_bytes:
-        raise DataError(
-            f"{path} claims {total / 2**30:.1f} GiB unpacked; at most {max_total_bytes / 2**30:g} GiB are accepted. "
-            "Give an unpacked folder instead."
-        )
-    if sum(entry.compress_size for entry in entries) > path.stat().st_size:
-        raise DataError(f"{path} has entries that overlap, as zip bombs do. Pack the archive again.")
-    for entry in entries:
-        if entry.file_size > max(RATIO_FREE_BYTES, MAX_RATIO * entry.compress_size):
-            raise DataError(
-                f"{path} has an entry that claims {entry.file_size:,} bytes from {entry.compress_size:,}: "
-                f"{entry.filename[:200]!r}. That is a zip bomb; pack the archive again without it."
-            )
-
-
-def _listing(archive: _Archive) -> tuple[Listing, str]:
+def _listing(archive: Archive) -> tuple[Listing, str]:
     """What the archive holds, and the name of the one folder around it all (or nothing), which keys leave out."""
     prefix = _wrapping_folder(archive)
-    inside = {name.removeprefix(prefix) for name in archive.members if name.startswith(prefix)}
-    outside = tuple(name for name in archive.members if not name.startswith(prefix))
-    folders = {name.removeprefix(prefix) for name in archive.directories if name.startswith(prefix)}
+    inside = {name.removeprefix(prefix) for name in archive.sizes if name.startswith(prefix)}
+    outside = tuple(name for name in archive.sizes if not name.startswith(prefix))
+    folders = {name.removeprefix(prefix) for name in archive.folders if name.startswith(prefix)}
     listing = Listing(
-        archive.path.name, tuple(sorted(inside)), tuple(sorted(folders)), lambda name: archive.head(prefix + name), outside
+        archive.path.name,
+        tuple(sorted(inside)),
+        tuple(sorted(folders)),
+        lambda name: archive.start(prefix + name, HEAD),
+        outside,
+        lambda name, count: archive.start(prefix + name, count),
     )
     return listing, prefix
 
 
-def _wrapping_folder(archive: _Archive) -> str:
+def _wrapping_folder(archive: Archive) -> str:
     """``flowers/`` where all that is nested lies in folders below it; a lone part is no wrapping."""
-    nested = [name for name in archive.members if "/" in name and not is_hidden_path(name)]
+    nested = [name for name in archive.sizes if "/" in name and not is_hidden_path(name)]
     tops = {name.split("/")[0] for name in nested}
     if len(tops) != 1 or part_of(top := tops.pop()) or not any(name.count("/") >= 2 for name in nested):
         return ""
@@ -166,26 +165,27 @@ class _FoundTable:
     content: bytes
 
 
-def _the_table(archive: _Archive) -> _FoundTable | None:
+def _the_table(archive: Archive) -> _FoundTable | None:
     """The archive's one table of pictures, or None where it has none, or several, or one about something else."""
-    names = [name for name in archive.members if name.lower().endswith((".csv", ".tsv")) and not is_hidden_path(name)]
-    if len(names) != 1 or archive.members[names[0]].file_size > TABLE_MAX_BYTES:
+    names = [name for name in archive.sizes if name.lower().endswith((".csv", ".tsv")) and not is_hidden_path(name)]
+    if len(names) != 1 or archive.sizes[names[0]] > TABLE_MAX_BYTES:
         return None
     content = archive.read(names[0], TABLE_MAX_BYTES)
     return _FoundTable(names[0], content) if has_columns(content) else None
 
 
-def _table_in(archive: _Archive, found: _FoundTable) -> Source:
+def _table_in(archive: Archive, found: _FoundTable) -> Source:
     where = f"{found.name} in {archive.path.name}"
     table = parse_table(found.content, where)
     folder = posixpath.dirname(found.name)
-    by_key = {key_of(name): name for name in archive.members}
+    by_key = {key_of(name): name for name in archive.sizes}
     stored = {row.number: _member_path(row.path, row.number, where) for row in table.rows}
 
     def member(path: str) -> str | None:
         return by_key.get(key_of(posixpath.join(folder, path)))
 
-    source = build(table, archive.path.stem, where, stored, _reader(archive, member), lambda path: member(path) is not None)
+    name = archive_name(archive.path)
+    source = build(table, name, where, stored, _reader(archive, member), lambda path: member(path) is not None)
     return dataclasses.replace(source, stray=_unlisted(archive, table, stored, member, found.name))
 
 
@@ -199,7 +199,7 @@ def _member_path(path: str, row: int, where: str) -> str:
     return normal
 
 
-def _reader(archive: _Archive, member: Callable[[str], str | None]) -> Callable[[str], bytes]:
+def _reader(archive: Archive, member: Callable[[str], str | None]) -> Callable[[str], bytes]:
     def read(path: str) -> bytes:
         name = member(path)
         if name is None:
@@ -210,7 +210,7 @@ def _reader(archive: _Archive, member: Callable[[str], str | None]) -> Callable[
 
 
 def _unlisted(
-    archive: _Archive, table: Table, stored: dict[int, str], member: Callable[[str], str | None], table_name: str
+    archive: Archive, table: Table, stored: dict[int, str], member: Callable[[str], str | None], table_name: str
 ) -> tuple[str, ...]:
     listed = {member(stored[row.number]) for row in table.rows}
-    return tuple(sorted(key_of(name) for name in archive.members if name not in listed and name != table_name))
+    return tuple(sorted(key_of(name) for name in archive.sizes if name not in listed and name != table_name))

@@ -1,24 +1,31 @@
-"""Sets known by name, read from their publishers' own files in the data home. Nothing is downloaded.
+"""Sets known by name, read from their publishers' own files in the data home. Nothing is downloaded here.
 
-The data home is ``data_home``, else the environment variable ``EYEBRIGHT_DATA``, else ``data`` in the cache folder. Any zip
-or folder that lies in it can be called by its name too.
+The data home is ``data_home``, else the environment variable ``EYEBRIGHT_DATA``, else ``data`` in the cache folder. Any
+archive, ``.npz``, table or folder that lies in it can be called by its name too.
 """
 
 import gzip
 import os
+import shlex
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from jaxtyping import UInt8
 
-from eyebright.core.arrays import Image
 from eyebright.core.errors import DataError, MissingExtraError
 from eyebright.core.files import cache_home
 from eyebright.core.registry import Registry
-from eyebright.data.source import Sample, Source
+from eyebright.data import medmnist
+from eyebright.data.archive import SUFFIXES as ARCHIVE_SUFFIXES
+from eyebright.data.arrays import Part, array_source
+from eyebright.data.npz import SUFFIX as NPZ_SUFFIX
+from eyebright.data.npz import npz_source
+from eyebright.data.publishers import PUBLISHERS
+from eyebright.data.source import Source
 
 DATASETS = Registry(
     "data set",
@@ -27,6 +34,7 @@ DATASETS = Registry(
         "digits": "eyebright.data.catalogue:digits",
         "fashion-mnist": "eyebright.data.catalogue:fashion_mnist",
         "mnist": "eyebright.data.catalogue:mnist",
+        **{name: f"eyebright.data.catalogue:{name}" for name in medmnist.SETS},
     },
     group="eyebright.datasets",
 )
@@ -35,7 +43,13 @@ ABOUT = {
     "digits": "1,797 handwritten digits of 8 x 8 pixels (scikit-learn carries them; nothing to fetch)",
     "fashion-mnist": "70,000 grey pictures of clothes, 28 x 28 pixels, 10 classes (Xiao et al. 2017)",
     "mnist": "70,000 handwritten digits, grey, 28 x 28 pixels (LeCun et al. 1998)",
+    **{
+        name: f"{facts.about}: {facts.count:,} pictures of 28 x 28 pixels in {len(facts.classes)} classes (Yang et al. 2023)"
+        for name, facts in medmnist.SETS.items()
+    },
 }
+# The endings of files in the data home that can be called by their name; the first one there is taken.
+OWN_SUFFIXES = (*ARCHIVE_SUFFIXES, NPZ_SUFFIX, ".csv")
 
 CIFAR_RECORDS = 10_000  # in each of the six files, https://www.cs.toronto.edu/~kriz/cifar.html
 CIFAR_SIDE = 32
@@ -58,13 +72,18 @@ FOLDERS = {  # of the data home, in the order in which they are looked at
     "cifar10": ("cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "cifar10"),
     "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw"),
     "mnist": ("mnist", "MNIST/raw"),
+    **dict.fromkeys(medmnist.SETS, ("medmnist", "")),
 }
+# Where a system's own packages put a set: looked at last. Debian's is called dataset-fashion-mnist.
+SYSTEM_FOLDERS = {"fashion-mnist": Path("/usr/share/datasets/fashion-mnist")}
 _IDX_NAMES = tuple(name for names in IDX_FILES.values() for name in names)
 _FILES = {
     "cifar10": ("batches.meta.txt", *CIFAR_FILES["train"], *CIFAR_FILES["test"]),
     "fashion-mnist": _IDX_NAMES,
     "mnist": _IDX_NAMES,
+    **{name: (f"{name}{NPZ_SUFFIX}",) for name in medmnist.SETS},
 }
+_PACKED = ("fashion-mnist", "mnist")
 
 _DIGIT_NAMES = tuple(str(digit) for digit in range(10))
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -93,16 +112,23 @@ def located(name: str, home: Path) -> Path | None:
     None where a file is missing, and for a set that has no files in the data home.
     """
     files = _FILES.get(name, ())
-    for folder in (home / inner for inner in FOLDERS.get(name, ())):
-        if all((folder / file).is_file() or (folder / f"{file}.gz").is_file() for file in files):
-            return folder
-    return None
+    return next((folder for folder in _places(name, home) if all(_present(name, folder / file) for file in files)), None)
+
+
+def own_name(path: Path) -> str | None:
+    """What a file in the data home can be called, or None for one that is no data set.
+
+    >>> own_name(Path("data/pets.tar.gz")), own_name(Path("data/notes.md"))
+    ('pets', None)
+    """
+    suffix = max((suffix for suffix in OWN_SUFFIXES if path.name.lower().endswith(suffix)), key=len, default="")
+    return path.name[: -len(suffix)] or None if suffix else None
 
 
 def cifar10(home: Path) -> Source:
     """CIFAR-10 in the publisher's binary version, with its own train and test parts."""
-    folder = _folder(home, FOLDERS["cifar10"], "batches.meta.txt", "CIFAR-10")
-    classes = tuple(_read(folder / "batches.meta.txt", 4096, "CIFAR-10").decode("ascii", "replace").split())
+    folder = _folder("cifar10", home)
+    classes = tuple(_read(folder / "batches.meta.txt", 4096).decode("ascii", "replace").split())
     if len(classes) != 10 or len(set(classes)) != 10:
         raise DataError(f"{folder / 'batches.meta.txt'} names {len(classes)} classes; 10 were expected. Fetch the set again.")
     parts = [(part, _cifar_part([folder / name for name in names])) for part, names in CIFAR_FILES.items()]
@@ -119,6 +145,18 @@ def fashion_mnist(home: Path) -> Source:
     return _idx_set("fashion-mnist", _CLOTHES, home)
 
 
+def __getattr__(name: str) -> Any:
+    """The loaders of the MedMNIST sets, which differ in their name alone."""
+    if name in medmnist.SETS:
+        return partial(_medmnist, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _medmnist(name: str, home: Path) -> Source:
+    folder = _folder(name, home)
+    return npz_source(folder / f"{name}{NPZ_SUFFIX}", names=medmnist.SETS[name].classes)
+
+
 def digits(home: Path) -> Source:
     """scikit-learn's digits, their 17 levels spread over 0..255, without parts. ``home`` is not needed."""
     try:
@@ -132,23 +170,9 @@ def digits(home: Path) -> Source:
 
 def _source(name: str, classes: tuple[str, ...], parts: Iterable[tuple[str | None, _Part]]) -> Source:
     """Samples with keys such as ``train/00041``, the place in the publisher's order; pictures stay in one array a part."""
-    order = np.argsort(np.array(classes))  # the position of each class's name when sorted
-    rank = np.empty(len(classes), dtype=np.int64)
-    rank[order] = np.arange(len(classes))
-    pictures: dict[str, tuple[np.ndarray, int]] = {}
-    samples: list[Sample] = []
-    for part, (images, labels) in parts:
-        for index, label in enumerate(rank[labels].tolist()):
-            key = f"{part or name}/{index:05d}"
-            pictures[key] = (images, index)
-            samples.append(Sample(key, label, part))
-
-    def read(key: str) -> Image:
-        images, index = pictures[key]
-        return np.repeat(images[index], 3, axis=2) if images.shape[3] == 1 else images[index].copy()
-
-    samples.sort(key=lambda sample: sample.key)
-    return Source(name, tuple(sorted(classes)), tuple(samples), read)
+    return array_source(
+        name, classes, [Part(part or name, part, labels, images.__getitem__) for part, (images, labels) in parts]
+    )
 
 
 def _cifar_part(files: list[Path]) -> _Part:
@@ -156,7 +180,7 @@ def _cifar_part(files: list[Path]) -> _Part:
     images = np.empty((len(files) * CIFAR_RECORDS, CIFAR_SIDE, CIFAR_SIDE, 3), dtype=np.uint8)
     labels = np.empty(len(images), dtype=np.uint8)
     for number, file in enumerate(files):
-        content = _read(file, expected, "CIFAR-10")
+        content = _read(file, expected)
         if len(content) != expected or file.stat().st_size != expected:
             raise DataError(
                 f"{file} has {file.stat().st_size:,} bytes; {expected:,} were expected ({CIFAR_RECORDS:,} pictures of "
@@ -172,13 +196,12 @@ def _cifar_part(files: list[Path]) -> _Part:
 
 
 def _idx_set(name: str, classes: tuple[str, ...], home: Path) -> Source:
-    first = IDX_FILES["train"][0]
-    folder = _folder(home, FOLDERS[name], first, name, also=f"{first}.gz")
+    folder = _folder(name, home)
     return _source(name, classes, [(part, _idx_part(folder, *files, name)) for part, files in IDX_FILES.items()])
 
 
 def _idx_part(folder: Path, images_name: str, labels_name: str, name: str) -> _Part:
-    images_file, labels_file = _plain_or_gz(folder / images_name, name), _plain_or_gz(folder / labels_name, name)
+    images_file, labels_file = (_present(name, folder / file) or folder / file for file in (images_name, labels_name))
     images = _idx_array(images_file, IDX_IMAGES, 3)
     labels = _idx_array(labels_file, IDX_LABELS, 1)
     if len(images) != len(labels):
@@ -233,35 +256,40 @@ def _check_labels(labels: np.ndarray, file: Path) -> None:
         raise DataError(f"{file} holds the label {labels.max()}; 0 to 9 were expected. It is damaged; fetch it again.")
 
 
-def _plain_or_gz(path: Path, name: str) -> Path:
-    packed = path.with_name(f"{path.name}.gz")
-    found = next((candidate for candidate in (path, packed) if candidate.is_file()), None)
-    if found is None:
-        raise DataError(_missing(name, f"{path} (or {packed.name})", path.parent))
-    return found
+def _places(name: str, home: Path) -> list[Path]:
+    """The folders in which the set called ``name`` is looked for."""
+    system = [SYSTEM_FOLDERS[name]] if name in SYSTEM_FOLDERS else []
+    return [*(home / inner for inner in FOLDERS.get(name, ())), *system]
 
 
-def _folder(home: Path, folders: tuple[str, ...], marker: str, name: str, *, also: str = "") -> Path:
-    """The first of ``folders`` in ``home`` that holds the file ``marker`` (or ``also``)."""
-    for folder in folders:
-        if any((home / folder / file).is_file() for file in (marker, also) if file):
-            return home / folder
-    wanted = home / folders[0] / marker
-    raise DataError(_missing(name, f"{wanted} (or {also})" if also else str(wanted), home))
+def _present(name: str, file: Path) -> Path | None:
+    """``file``, or what stands for it packed by gzip where the set is published so; None where neither is there."""
+    packed = [file.with_name(f"{file.name}.gz")] if name in _PACKED else []
+    return next((candidate for candidate in (file, *packed) if candidate.is_file()), None)
+
+
+def _folder(name: str, home: Path) -> Path:
+    """The first place that holds the set's first file, all others beside it. Raises ``DataError`` naming what is missing."""
+    places, files = _places(name, home), _FILES[name]
+    folder = next((place for place in places if _present(name, place / files[0])), places[0])
+    for file in (folder / file for file in files):
+        if not _present(name, file):
+            raise DataError(_missing(name, f"{file} (or {file.name}.gz)" if name in _PACKED else str(file), home))
+    return folder
 
 
 def _missing(name: str, file: str, home: Path) -> str:
+    where = "" if home == resolve_home() else f" --data-home {shlex.quote(str(home))}"
+    remedy = f"Fetch it: eyebright download {name}{where}. Or put" if name in PUBLISHERS else "Put"
     return (
-        f"The data set {name} was not found: {file} does not exist. Put its files there, or set the environment variable "
+        f"The data set {name} was not found: {file} does not exist. {remedy} its files there, or set the environment variable "
         f"EYEBRIGHT_DATA (or --data-home) to the folder that holds them; looked in {home}."
     )
 
 
-def _read(path: Path, limit: int, name: str) -> bytes:
+def _read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(limit)
-    except FileNotFoundError:
-        raise DataError(_missing(name, str(path), path.parent)) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from None

@@ -7,20 +7,32 @@ from pathlib import Path
 
 from eyebright.core.errors import DataError, SettingsError
 from eyebright.core.registry import nearest
-from eyebright.data.archive import zip_source
-from eyebright.data.catalogue import DATASETS, load_named, resolve_home
+from eyebright.data import zip_
+from eyebright.data.catalogue import DATASETS, OWN_SUFFIXES, load_named, own_name, resolve_home
 from eyebright.data.folder import folder_source
+from eyebright.data.npz import is_npz, npz_source
 from eyebright.data.source import Source
 from eyebright.data.table import table_source
+from eyebright.data.tar import is_tar, tar_source
 from eyebright.images.decode import picture_format
 
-ACCEPTED = "a folder with one folder a class, a CSV with the columns path and label, a zip of either, or a name"
+ACCEPTED = (
+    "a folder with one folder a class, a CSV with the columns path and label, a zip or tar of either, an .npz of pictures and "
+    "labels, or a name"
+)
+HEAD = 512  # bytes that tell the kinds apart: a tar's first header has so many
 _TABLES = (".csv", ".tsv", ".txt")
-_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+_OTHER_ARCHIVES = (
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd"),
+    (b"\x93NUMPY", "a single array"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+)
 
 
 def open_source(data: str | Path, *, data_home: Path | None = None, group: str | None = None) -> Source:
-    """The pictures of ``data``: a folder, a CSV, a zip, or the name of a set in the data home.
+    """The pictures of ``data``: a folder, a CSV, a zip, a tar, an ``.npz``, or the name of a set in the data home.
 
     ``group`` is a regular expression over the keys with a group named ``group``, e.g. ``(?P<group>person\\d+)_``; what it
     finds replaces any group the data itself gives. Raises ``DataError`` where there is no such data or it is unfit, and
@@ -49,7 +61,7 @@ def _open(data: str | Path, home: Path) -> Source:
 def _open_named(name: str, home: Path) -> Source:
     if name in DATASETS.targets():
         return load_named(name, home)
-    for candidate in (home / f"{name}.zip", home / name, home / f"{name}.csv"):
+    for candidate in (home / f"{name}{suffix}" for suffix in (".zip", "", *OWN_SUFFIXES)):
         if candidate.exists():
             return _open_path(candidate)
     raise DataError(_not_found(name, Path(name), home))
@@ -61,19 +73,26 @@ def _open_path(path: Path) -> Source:
     if not path.is_file():
         raise DataError(f"{path} is neither a file nor a folder; expected {ACCEPTED}.")
     head = _head(path)
-    if head.startswith(_ZIP_MAGIC):
-        return zip_source(path)
+    if head.startswith(zip_.MAGIC):
+        return npz_source(path) if is_npz(path, head) else zip_.zip_source(path)
     if path.suffix.lower() in _TABLES:
         return table_source(path)
+    if is_tar(head):
+        return tar_source(path)
+    raise DataError(_unknown(path, head))
+
+
+def _unknown(path: Path, head: bytes) -> str:
     if found := picture_format(head):
-        raise DataError(f"{path} is one picture ({found}); expected {ACCEPTED}. Give the folder that holds the classes.")
-    raise DataError(f"{path} is no data set that is known; expected {ACCEPTED}. Other archives: unpack them first.")
+        return f"{path} is one picture ({found}); expected {ACCEPTED}. Give the folder that holds the classes."
+    what = next((what for magic, what in _OTHER_ARCHIVES if head.startswith(magic)), "no data set that is known")
+    return f"{path} is {what}; expected {ACCEPTED}. Unpack it, or save it as one of these."
 
 
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(64)
+            return file.read(HEAD)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from None
 
@@ -90,7 +109,7 @@ def _not_found(name: str, path: Path, home: Path) -> str:
 
 
 def _names_in(home: Path) -> list[str]:
-    return [entry.stem if entry.suffix in (".zip", ".csv") else entry.name for entry in _entries(home)]
+    return [own_name(entry) or entry.name for entry in _entries(home)]
 
 
 def _entries(folder: Path) -> list[Path]:

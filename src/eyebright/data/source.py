@@ -1,7 +1,7 @@
 """A source of labelled pictures: classes, samples, and a way to read each one."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from eyebright.core.arrays import Image
 
@@ -26,7 +26,8 @@ class Sample:
 class Source:
     """Classes by name, samples in the order of their keys, and ``read``: key -> encoded bytes, or a decoded picture.
 
-    ``stray`` lists files that are not pictures of a class and were left out; ``notes`` are sentences to say aloud.
+    ``stray`` lists files that are not pictures of a class and were left out; ``notes`` are sentences to say aloud;
+    ``columns`` are what a table says besides: name of the column -> key of the picture -> cell.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     read: Callable[[str], bytes | Image]
     stray: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
     def part(self, name: str) -> tuple[Sample, ...]:
         """The samples that the source itself puts into the part ``name``."""

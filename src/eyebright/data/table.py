@@ -1,6 +1,7 @@
 """A table of pictures: a CSV with a path and a label in each row, and optionally a group and a part.
 
-Columns are known by name, in any order and by their usual synonyms. Labels are names even where they look like numbers.
+Columns are known by name, in any order and by their usual synonyms; further columns (sex, site, camera ...) are kept as they
+are, for figures by subgroup. Labels are names even where they look like numbers.
 Row numbers in messages are those a spreadsheet shows: the header is row 1.
 """
 
@@ -31,21 +32,23 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One row: ``number`` as a spreadsheet counts, ``path`` as written, with ``/``."""
+    """One row: ``number`` as a spreadsheet counts, ``path`` as written, with ``/``, ``others`` the cells of further columns."""
 
     number: int
     path: str
     label: str
     part: str | None
     group: str | None
+    others: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The rows of a table, and sentences on how it was read."""
+    """The rows of a table, sentences on how it was read, and the names of its further columns."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def table_source(path: Path) -> Source:
@@ -81,7 +84,8 @@ def build(
     samples.sort(key=lambda sample: sample.key)
     paths = {keys[number]: path for number, path in stored.items()}
     notes = (*table.notes, *part_notes, *missing_note)
-    return Source(name, classes, tuple(samples), lambda key: read(paths[key]), (), notes)
+    columns = {column: {keys[row.number]: row.others[place] for row in table.rows} for place, column in enumerate(table.others)}
+    return Source(name, classes, tuple(samples), lambda key: read(paths[key]), (), notes, columns)
 
 
 def parse_table(content: bytes, where: str) -> Table:
@@ -95,10 +99,11 @@ def parse_table(content: bytes, where: str) -> Table:
     if not filled:
         raise DataError(f"{where} has a header but no rows; one row a picture was expected.")
     _refuse_rows(where, "more cells than the header", [n for n, r in filled if any(c.strip() for c in r[len(header) :])])
-    rows = tuple(_row(number, record, columns) for number, record in filled)
+    others = _other_columns(header, columns)
+    rows = tuple(_row(number, record, columns, others) for number, record in filled)
     _refuse_rows(where, "no path", [row.number for row in rows if not row.path])
     _refuse_rows(where, "no label", [row.number for row in rows if not row.label])
-    return Table(_with_parts(rows, where), notes)
+    return Table(_with_parts(rows, where), notes, tuple(others))
 
 
 def has_columns(content: bytes) -> bool:
@@ -182,7 +187,18 @@ def _columns(header: list[str], where: str) -> tuple[dict[str, int], tuple[str, 
     return columns, tuple(notes)
 
 
-def _row(number: int, record: list[str], columns: dict[str, int]) -> Row:
+def _other_columns(header: list[str], columns: dict[str, int]) -> dict[str, int]:
+    """The further columns by name as written; of two with the same name the first, and none without a name."""
+    taken = set(columns.values())
+    others: dict[str, int] = {}
+    for index, cell in enumerate(header):
+        name = cell.strip().strip('"').strip()
+        if name and index not in taken:
+            others.setdefault(name, index)
+    return others
+
+
+def _row(number: int, record: list[str], columns: dict[str, int], others: dict[str, int]) -> Row:
     cells = {
         meaning: unicodedata.normalize("NFC", record[index].strip()) if meaning != "path" else record[index].strip()
         for meaning, index in columns.items()
@@ -191,7 +207,8 @@ def _row(number: int, record: list[str], columns: dict[str, int]) -> Row:
     path = cells.get("path", "")
     if "/" not in path:
         path = path.replace("\\", "/")  # a table written on Windows
-    return Row(number, path, cells.get("label", ""), cells.get("part") or None, cells.get("group") or None)
+    kept = tuple(record[index].strip() if index < len(record) else "" for index in others.values())
+    return Row(number, path, cells.get("label", ""), cells.get("part") or None, cells.get("group") or None, kept)
 
 
 def _refuse_rows(where: str, what: str, numbers: list[int]) -> None:

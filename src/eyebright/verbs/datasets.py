@@ -26,7 +26,7 @@ class DatasetEntry(BaseModel):
 
 
 def list_datasets(data_home: Path | None = None) -> list[DatasetEntry]:
-    """Every data set known by name, then the zips, tables and folders in the data home."""
+    """Every data set known by name, then the archives, ``.npz`` files, tables and folders in the data home."""
     return run(DatasetsSettings(data_home=data_home))
 
 
@@ -40,9 +40,9 @@ def run(settings: DatasetsSettings, on_event: OnEvent = silent) -> list[DatasetE
         for name in DATASETS.targets()
     ]
     own = [
-        DatasetEntry(name=path.stem if path.is_file() else path.name, about="in the data home", where=str(path))
+        DatasetEntry(name=name, about="in the data home", where=str(path))
         for path in (sorted(home.iterdir()) if home.is_dir() else [])
-        if _is_ones_own(path)
+        if (name := _own_name(path))
     ]
     return [*known, *own]
 
@@ -59,11 +59,12 @@ def _where(name: str, home: Path) -> str | None:
     return None if folder is None else str(folder)
 
 
-def _is_ones_own(path: Path) -> bool:
-    """Whether an entry of the data home is a set of the user's, not the folder of a set that is known by name."""
-    from eyebright.data.catalogue import DATASETS, FOLDERS
+def _own_name(path: Path) -> str | None:
+    """What an entry of the data home is called, None where it is no set or belongs to one that is known by name."""
+    from eyebright.data.catalogue import DATASETS, FOLDERS, own_name
 
     if path.is_file():
-        return path.suffix in (".zip", ".csv")
+        name = own_name(path)
+        return None if name in DATASETS.targets() else name
     taken = {*DATASETS.targets(), *(folder.split("/")[0] for folders in FOLDERS.values() for folder in folders)}
-    return path.is_dir() and path.name not in taken and not path.name.startswith(".")
+    return path.name if path.is_dir() and path.name not in taken and not path.name.startswith(".") else None
