@@ -1,14 +1,16 @@
 """A directory a class: what counts as a picture, a class and a part, and what is refused aloud."""
 
 import os
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from images.dicoms import dicom, ramp
 from pictures import class_folders, jpeg, png
 
-from eyebright.core.errors import DataError, ImageError
+from eyebright.core.errors import DataError, ImageError, MissingExtraError
 from eyebright.data import folder
 from eyebright.data.folder import Listing, folder_source, key_of, lay_out, part_of, pictures_in
 from eyebright.data.source import Sample
@@ -171,12 +173,75 @@ def test_a_picture_without_an_extension_is_known_by_its_content(tmp_path):
     assert source.stray == ("a/0043",)
 
 
-def test_a_heic_picture_counts_as_a_picture_so_that_it_is_not_overlooked(tmp_path):
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "scan.dcm", "scan.DICOM", "photo.hif", "old.jp2"])
+def test_a_damaged_picture_of_any_kind_counts_as_a_picture_so_that_it_is_not_overlooked(tmp_path, name):
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / name).write_bytes(b"\x00\x00\x00\x18ftypheic")
+    source = folder_source(tmp_path)
+    with pytest.raises(ImageError):
+        decode(source.read(f"a/{name}"))
+
+
+def patients(tmp_path, layout):
+    """A folder of DICOM files ``{"ill/scan.dcm": "MRN-1"}`` by patient."""
+    for number, (name, patient) in enumerate(layout.items()):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(dicom(ramp(8, 8, 1000 + number), PatientID=patient))
+    return tmp_path
+
+
+def test_patients_are_groups_numbered_in_the_order_of_the_keys(tmp_path):
+    source = folder_source(patients(tmp_path, {"ill/1": "Roe", "well/2.dcm": "Doe", "ill/2.dcm": "Doe", "well/1.DCM": "Roe"}))
+    assert {sample.key: sample.group for sample in source.samples} == {
+        "ill/1": "patient-1",
+        "ill/2.dcm": "patient-2",
+        "well/1.DCM": "patient-1",
+        "well/2.dcm": "patient-2",
+    }
+    assert source.notes == ("4 DICOM files are of 2 patients; each patient is a group.",)
+    assert "Roe" not in repr(source)
+    assert decode(source.read("ill/1")).format == "DICOM"
+
+
+def test_pictures_without_a_patient_are_groups_of_their_own(tmp_path):
+    class_folders(tmp_path, {"ill": 1, "well": 1})
+    source = folder_source(patients(tmp_path, {"ill/1.dcm": "Roe", "ill/2.dcm": "", "well/1.dcm": "Doe"}))
+    assert [sample.group for sample in source.samples] == [None, "patient-1", None, None, "patient-2"]
+    assert source.notes[0] == "No patient was found in 1 of 3 DICOM files; each is a group of its own."
+
+
+def test_one_number_for_all_makes_no_group(tmp_path):
+    source = folder_source(patients(tmp_path, {"ill/1.dcm": "ANON", "well/1.dcm": "ANON", "well/2.dcm": "ANON"}))
+    assert {sample.group for sample in source.samples} == {None}
+    assert "as after blanking" in source.notes[0]
+
+
+def test_a_listing_that_gives_no_beginnings_leaves_patients_unknown():
+    head = dicom(ramp())[: folder.HEAD]
+    layout = lay_out(listing("a/1", "b/1", heads={"a/1": head, "b/1": head}))
+    assert [sample.group for sample in layout.samples] == [None, None]
+    assert layout.notes == ("No patient was found in 2 of 2 DICOM files; each is a group of its own.",)
+
+
+def test_the_directory_of_a_medical_disc_is_litter(tmp_path):
+    source = folder_source(patients(tmp_path, {"ill/1": "Roe", "well/1": "Doe", "ill/DICOMDIR": "Roe"}))
+    assert source.stray == ("ill/DICOMDIR",)
+
+
+def test_a_package_that_is_missing_is_said_once_for_all_pictures(tmp_path, monkeypatch):
+    root = patients(tmp_path, {f"{label}/{number}.dcm": str(number) for label in ("ill", "well") for number in range(5)})
+    (root / "ill" / "photo.png").write_bytes(png())
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(MissingExtraError, match=r"10 of the 11 pictures of .* are DICOM: .*pip install 'eyebright\[medical\]'"):
+        folder_source(root)
+
+
+def test_a_folder_from_a_phone_asks_for_its_package(tmp_path, monkeypatch):
     class_folders(tmp_path, {"a": 1, "b": 1})
     (tmp_path / "a" / "IMG_1.HEIC").write_bytes(b"\x00\x00\x00\x18ftypheic")
-    source = folder_source(tmp_path)
-    with pytest.raises(ImageError, match="pillow-heif"):
-        decode(source.read("a/IMG_1.HEIC"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingExtraError, match=r"1 of the 3 pictures of .* are HEIF: .*pip install 'eyebright\[heic\]'"):
+        folder_source(tmp_path)
 
 
 def test_names_of_any_script_are_kept(tmp_path):

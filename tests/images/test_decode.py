@@ -18,8 +18,10 @@ from pictures import encoded, gif, jpeg, noise, plain, png, png_claiming
 from PIL import Image, TiffImagePlugin
 
 from eyebright.core.errors import ImageError
-from eyebright.images import decode as room
-from eyebright.images.decode import decode, decode_any, from_array, picture_format
+from eyebright.images import decode as openers
+from eyebright.images import limits as room
+from eyebright.images.decode import FORMATS, decode, decode_any, from_array, picture_format
+from eyebright.images.sniff import HEAD
 
 LOSSLESS = ["PNG", "BMP", "TIFF", "PPM"]
 SEEDS = {
@@ -156,6 +158,22 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped():
     assert decoded.image[0, :, 0].tolist() == [0, 1, 0, 1, 128, 255]
     assert (decoded.image == decoded.image[:, :, :1]).all()
     assert "divided by 257" in decoded.warnings[0]
+
+
+def test_twelve_bits_stored_as_sixteen_are_remarked_on():
+    assert any("12 of 16 bits" in warning for warning in decode(grey16([[0, 4095]])).warnings)
+    assert not any("12 of 16 bits" in warning for warning in decode(grey16([[0, 4096]])).warnings)
+
+
+def test_sixteen_bit_colour_is_scaled_too():
+    # Two pixels of 48 bits in a TIFF, little-endian: 0, 0x8000, 0xFFFF and 0x0101, 0x1234, 0xFE00; the upper byte counts
+    entries = [(256, 3, 1, 2), (257, 3, 1, 1), (258, 3, 3, 180), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 200),
+               (277, 3, 1, 3), (278, 3, 1, 1), (279, 4, 1, 12)]  # fmt: skip
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    depths = struct.pack("<3H", 16, 16, 16)
+    content = (b"II*\x00\x08\x00\x00\x00" + directory).ljust(180, b"\0") + depths.ljust(20, b"\0")
+    pixels = struct.pack("<6H", 0, 0x8000, 0xFFFF, 0x0101, 0x1234, 0xFE00)
+    assert decode(content + pixels).image.tolist() == [[[0, 0x80, 0xFF], [1, 0x12, 0xFE]]]
 
 
 def test_all_256_levels_survive_in_16_bit_grey():
@@ -307,10 +325,8 @@ def test_an_empty_file_is_called_empty():
         (b"\x1f\x8b\x08....", "gzip"),
         (b"just some words\n", "text"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "pillow-heif"),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00", "a video"),
         (b"\x00" * 500, "zero bytes"),
-        (b"\x00" * 128 + b"DICM", "DICOM"),
         (b"\x00\x00\x00\x0cJXL \r\n", "JPEG XL"),
         (b"\x01\x02\x03\x04\x05\x06\x07\x08", "of an unknown kind"),
     ],
@@ -405,16 +421,20 @@ def test_an_array_of_another_kind_is_refused(array):
         from_array(array)
 
 
+def test_every_format_that_is_named_has_an_opener():
+    assert {*FORMATS} == {*openers._OPENERS, "DICOM"}
+
+
 def test_the_source_array_is_not_shared_with_the_decoded_one():
     source = noise()
     from_array(source).image[:] = 0
     assert source.any()
 
 
-def test_a_format_is_announced_by_the_first_64_bytes():
+def test_a_format_is_announced_by_the_first_bytes():
     for kind, content in SEEDS.items():
-        assert picture_format(content[:64]) == kind
-    assert picture_format(encoded(noise(), "AVIF")[:64]) == "AVIF"
+        assert picture_format(content[:HEAD]) == kind
+    assert picture_format(encoded(noise(), "AVIF")[:HEAD]) == "AVIF"
     assert picture_format(b"Path,label\n") is None
     assert picture_format(b"") is None
 

@@ -8,6 +8,7 @@ from pictures import noise, plain
 from PIL import Image
 
 from eyebright.core.preprocess import Preprocess
+from eyebright.images.enhance import balanced, enhance, sharpened
 from eyebright.images.preprocess import prepare, to_pixels
 
 SIDES = st.integers(1, 60)
@@ -104,3 +105,55 @@ def test_pixels_are_the_bytes_over_255(count, side, seed):
     assert pixels.dtype == np.float32
     assert np.array_equal(pixels, (batch / 255.0).astype(np.float32))
     assert ((pixels >= 0) & (pixels <= 1)).all()
+
+
+def framed(side=100, frame=10):
+    picture = plain((255, 0, 0), side, side)
+    picture[frame:-frame, frame:-frame] = noise(side - 2 * frame, side - 2 * frame)
+    return picture
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "letterbox"])
+def test_cutting_the_border_removes_a_frame_exactly(resize):
+    prepared = prepare(framed(), spec(80, 80, cut_border=0.1, resize=resize))
+    assert np.array_equal(prepared, noise(80, 80).transpose(2, 0, 1))
+
+
+def test_the_share_that_is_cut_is_of_each_side():
+    wide = np.zeros((50, 200, 3), dtype=np.uint8)
+    wide[5:-5, 20:-20] = noise(40, 160)
+    assert np.array_equal(prepare(wide, spec(40, 160, cut_border=0.1)), noise(40, 160).transpose(2, 0, 1))
+
+
+def test_the_centre_crop_is_of_what_the_border_left():
+    # 100 - 2 * 10 = 80, of which half is kept: 20 of 80 go on each side
+    prepared = prepare(framed(), spec(40, 40, cut_border=0.1, centre_crop=0.5))
+    assert np.array_equal(prepared, noise(80, 80)[20:60, 20:60].transpose(2, 0, 1))
+
+
+@given(SIDES, SIDES, st.floats(0, 0.45), st.floats(0.001, 1.0))
+def test_a_pixel_is_left_however_much_is_cut(height, width, border, centre):
+    assert prepare(noise(height, width), spec(4, 4, cut_border=border, centre_crop=centre)).shape == (3, 4, 4)
+
+
+def test_what_was_cut_off_has_no_part_in_the_colours():
+    with_frame = prepare(framed(), spec(80, 80, cut_border=0.1, white_balance="grey-world", equalise="global"))
+    without = prepare(noise(80, 80), spec(80, 80, white_balance="grey-world", equalise="global"))
+    assert np.array_equal(with_frame, without)
+
+
+def test_the_order_is_resize_balance_equalise_sharpen():
+    picture = noise(40, 40) // 2 + np.array([60, 0, 30], dtype=np.uint8)
+    resized = prepare(picture, spec(16, 16)).transpose(1, 2, 0)
+    expected = sharpened(enhance(balanced(resized, "per-channel"), spec(16, 16, equalise="clahe")), 0.7)
+    prepared = prepare(picture, spec(16, 16, white_balance="per-channel", equalise="clahe", sharpen=0.7))
+    assert np.array_equal(prepared.transpose(1, 2, 0), expected)
+
+
+def test_the_bars_of_a_letterbox_stay_black_and_have_no_part_in_the_rest():
+    picture = noise(10, 20) // 2 + 64
+    ways = {"white_balance": "per-channel", "equalise": "clahe", "sharpen": 1.0}
+    prepared = prepare(picture, spec(20, 20, resize="letterbox", **ways))
+    assert (prepared[:, :5] == 0).all()
+    assert (prepared[:, 15:] == 0).all()
+    assert np.array_equal(prepared[:, 5:15], prepare(picture, spec(10, 20, **ways)))

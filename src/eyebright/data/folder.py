@@ -10,11 +10,16 @@ import stat
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from eyebright.core.errors import DataError, ImageError
+from eyebright.core.errors import DataError, ImageError, MissingExtraError
 from eyebright.data.source import PARTS, Sample, Source
+from eyebright.images import sniff
 from eyebright.images.decode import MAX_BYTES, picture_format
+from eyebright.images.dicom import has_pydicom
+from eyebright.images.heif import has_heif
+from eyebright.images.patients import find_patient, patient_groups
 
 # A set that calls a part "evaluation" (Food-11) means the pictures it is finally measured on.
 _OTHER_WORDS = {
@@ -23,21 +28,24 @@ _OTHER_WORDS = {
     "test": ("testing", "eval", "evaluation", "holdout"),
 }
 PART_NAMES = {**{part: part for part in PARTS}, **{word: part for part, words in _OTHER_WORDS.items() for word in words}}
-# What announces a picture; those that cannot be decoded (HEIC ...) are counted as unreadable rather than overlooked.
+# What announces a picture; those that cannot be decoded (JPEG XL ...) are counted as unreadable rather than overlooked.
 PICTURE_EXTENSIONS = frozenset(
-    "jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif ppm pgm pbm pnm heic heif jxl jp2 j2k".split()  # noqa: SIM905
+    "jpg jpeg jpe jfif png webp gif bmp dib tif tiff avif ppm pgm pbm pnm heic heif hif dcm dicom jxl jp2 j2k".split()  # noqa: SIM905
 )
-HEAD = 64  # bytes that tell a picture from something else
+HEAD = sniff.HEAD
 NAMES_SHOWN = 10
 
-_IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin"))
+_IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "dicomdir"))
+_EXTENSIONS_WITH_EXTRAS = frozenset(("heic", "heif", "hif", "dcm", "dicom"))
+_EXTRAS = {"DICOM": ("medical", has_pydicom), "HEIF": ("heic", has_heif)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What lies under a root: paths as they are stored, with ``/``; ``head`` gives the first bytes of one of them.
+    """What lies under a root: paths as they are stored, with ``/``; ``head`` gives the first ``HEAD`` bytes of one of them.
 
-    ``where`` names the root in messages.
+    ``where`` names the root in messages. ``start`` gives up to so many first bytes, which is asked for DICOM files alone;
+    without it their patients stay unknown.
     """
 
     where: str
@@ -45,6 +53,7 @@ class Listing:
     directories: tuple[str, ...]
     head: Callable[[str], bytes]
     stray: tuple[str, ...] = ()
+    start: Callable[[str, int], bytes] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,15 +131,24 @@ def list_folder(root: Path) -> Listing:
                 (waiting.appendleft if entry.is_symlink() else waiting.append)(inner)
             else:
                 (files if _is(entry, stat.S_ISREG) else stray).append(inner)
-    return Listing(str(root), tuple(sorted(files)), tuple(sorted(directories)), lambda inner: _head(root / inner), tuple(stray))
+    return Listing(
+        str(root),
+        tuple(sorted(files)),
+        tuple(sorted(directories)),
+        lambda inner: _start(root / inner, HEAD),
+        tuple(stray),
+        lambda inner, count: _start(root / inner, count),
+    )
 
 
 def lay_out(listing: Listing) -> Layout:
-    """Classes, parts and samples from the names in ``listing``.
+    """Classes, parts and samples from the names in ``listing``; of DICOM files the patients as groups.
 
-    Raises ``DataError`` for an empty class, fewer than two classes, or parts and classes side by side.
+    Raises ``DataError`` for an empty class, fewer than two classes, or parts and classes side by side, and
+    ``MissingExtraError`` for pictures whose package is not installed.
     """
-    candidates, stray = _candidates(listing)
+    formats, stray = _candidates(listing)
+    candidates = list(formats)
     part_folders = _part_folders(listing, candidates)
     depth = 1 if part_folders else 0
     pictures, unplaced = _place(candidates, depth)
@@ -138,6 +156,7 @@ def lay_out(listing: Listing) -> Layout:
     if not pictures:
         raise DataError(_no_pictures(listing, candidates))
     _refuse_empty_classes(listing, pictures, depth, part_folders)
+    _require_extras(listing, Counter(formats[stored] for stored in pictures))
     notes = _missing_in_parts(pictures)
     settled, part_notes = settle_parts([Sample(picture.key, -1, picture.part) for picture in pictures.values()])
     classes = class_names((picture.label for picture in pictures.values()), listing.where)
@@ -145,7 +164,9 @@ def lay_out(listing: Listing) -> Layout:
     labels = {picture.key: numbers[picture.label] for picture in pictures.values()}
     samples = sorted((dataclasses.replace(s, label=labels[s.key]) for s in settled), key=lambda sample: sample.key)
     paths = _paths(pictures, listing.where)
-    return Layout(classes, tuple(samples), paths, tuple(sorted(map(key_of, stray))), (*part_notes, *notes))
+    dicom = {sample.key: paths[sample.key] for sample in samples if formats[paths[sample.key]] == "DICOM"}
+    samples, patient_notes = _by_patient(samples, dicom, listing)
+    return Layout(classes, tuple(samples), paths, tuple(sorted(map(key_of, stray))), (*part_notes, *notes, *patient_notes))
 
 
 def class_names(labels: Iterable[str], where: str) -> tuple[str, ...]:
@@ -186,8 +207,16 @@ def part_of(name: str) -> str | None:
 
 def is_picture(stored: str, head: Callable[[str], bytes]) -> bool:
     """Whether a file is taken for a picture: by its extension, or by its first bytes where the extension says nothing."""
+    return _format(stored, head) is not None
+
+
+def _format(stored: str, head: Callable[[str], bytes]) -> str | None:
+    """What a file is taken for: a format, or the extension of a picture that needs no closer look; None for no picture."""
     _, dot, extension = stored.rpartition("/")[2].rpartition(".")
-    return (bool(dot) and extension.lower() in PICTURE_EXTENSIONS) or picture_format(head(stored)) is not None
+    announced = extension.lower() if dot and extension.lower() in PICTURE_EXTENSIONS else None
+    if announced and announced not in _EXTENSIONS_WITH_EXTRAS:
+        return announced
+    return picture_format(head(stored)) or announced
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -197,7 +226,7 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     entries = [entry for entry in _entries(folder) if not _is_hidden(entry.name)]
     files = [entry.name for entry in entries if _is(entry, stat.S_ISREG)]
-    pictures = [folder / name for name in files if is_picture(name, lambda inner: _head(folder / inner))]
+    pictures = [folder / name for name in files if is_picture(name, lambda inner: _start(folder / inner, HEAD))]
     if pictures:
         return pictures
     folders = [entry.name for entry in entries if _is(entry, stat.S_ISDIR)]
@@ -250,22 +279,25 @@ def _first_visit(folder: Path, seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _head(path: Path) -> bytes:
+def _start(path: Path, count: int) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(HEAD)
+            return file.read(count)
     except OSError:
         return b""  # then it is no picture that we can see, and is reported as stray
 
 
-def _candidates(listing: Listing) -> tuple[list[str], list[str]]:
-    """The stored paths of what may be pictures, and the rest."""
-    candidates: list[str] = []
+def _candidates(listing: Listing) -> tuple[dict[str, str], list[str]]:
+    """The stored paths of what may be pictures, each with its ``_format``, and the rest."""
+    formats: dict[str, str] = {}
     stray = list(listing.stray)
     for stored in listing.files:
-        wanted = not is_hidden_path(stored) and is_picture(stored, listing.head)
-        (candidates if wanted else stray).append(stored)
-    return candidates, stray
+        found = None if is_hidden_path(stored) else _format(stored, listing.head)
+        if found is None:
+            stray.append(stored)
+        else:
+            formats[stored] = found
+    return formats, stray
 
 
 def _part_folders(listing: Listing, candidates: list[str]) -> set[str]:
@@ -325,6 +357,21 @@ def _refuse_empty_classes(listing: Listing, pictures: dict[str, _Picture], depth
             f"{listing.where} has class folders without a picture: {shown(empty)}. Every class needs pictures to learn from: "
             "add some, or remove the folder."
         )
+
+
+def _require_extras(listing: Listing, counts: Counter[str]) -> None:
+    """One answer for a whole set, in place of hundreds of pictures that cannot be read."""
+    for name, (extra, is_there) in _EXTRAS.items():
+        if counts[name] and not is_there():
+            found = f"{counts[name]:,} of the {counts.total():,} pictures of {listing.where} are {name}"
+            raise MissingExtraError.for_extra(extra, f"{found}: reading them")
+
+
+def _by_patient(samples: Sequence[Sample], dicom: dict[str, str], listing: Listing) -> tuple[list[Sample], tuple[str, ...]]:
+    """The samples with the patients of DICOM files as groups, and what is to be said of it. ``dicom`` is key -> stored path."""
+    start = listing.start or (lambda _stored, _count: b"")
+    groups, notes = patient_groups({key: find_patient(partial(start, stored)) for key, stored in dicom.items()})
+    return [dataclasses.replace(sample, group=groups.get(sample.key)) for sample in samples], notes
 
 
 def _missing_in_parts(pictures: dict[str, _Picture]) -> list[str]:

@@ -5,6 +5,7 @@ from PIL import Image as Pillow
 
 from eyebright.core.arrays import ByteBatch, Image, Pixels
 from eyebright.core.preprocess import Preprocess
+from eyebright.images.enhance import enhance
 
 _RESAMPLERS = {"pillow-bicubic": Pillow.Resampling.BICUBIC, "pillow-bilinear": Pillow.Resampling.BILINEAR}
 _Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the source
@@ -15,15 +16,13 @@ def prepare(image: Image, spec: Preprocess) -> np.ndarray:
 
     Pillow's resampler widens its filter when it shrinks (antialiasing) and is the same on every machine.
     """
-    picture = Pillow.fromarray(np.ascontiguousarray(image))
+    picture = Pillow.fromarray(np.ascontiguousarray(_cut(image, spec)))
     if spec.colour == "grey":
         picture = picture.convert("L")  # leaves a picture that was decoded as grey just as it is
-    if spec.resize == "letterbox":
-        fitted = _letterbox(picture, spec)
-    else:
-        box = _centre_box(picture, spec) if spec.resize == "crop" else (0.0, 0.0, *picture.size)
-        fitted = _resize(picture, spec.width, spec.height, box, spec)
-    return np.ascontiguousarray(np.asarray(fitted.convert("RGB")).transpose(2, 0, 1))  # h w 3 -> 3 h w
+    width, height, box = _fit(picture, spec)
+    fitted = np.asarray(_resize(picture, width, height, box, spec).convert("RGB"))
+    prepared = _filled(enhance(fitted, spec), spec)
+    return np.ascontiguousarray(prepared.transpose(2, 0, 1))  # h w 3 -> 3 h w
 
 
 def to_pixels(batch: ByteBatch) -> Pixels:
@@ -35,6 +34,26 @@ def to_pixels(batch: ByteBatch) -> Pixels:
     pixels = batch.astype(np.float32)
     pixels /= np.float32(255.0)
     return pixels
+
+
+def _cut(image: Image, spec: Preprocess) -> Image:
+    """The picture without its border, then its centre. Whole pixels are cut, and at least one is left."""
+    for cut in (spec.cut_border, (1.0 - spec.centre_crop) / 2):
+        top, left = (min(round(cut * side), (side - 1) // 2) for side in image.shape[:2])
+        image = image[top : image.shape[0] - top, left : image.shape[1] - left]
+    return image
+
+
+def _fit(picture: Pillow.Image, spec: Preprocess) -> tuple[int, int, _Box]:
+    """Width and height that the picture gets, and which part of it."""
+    if spec.resize == "crop":
+        return spec.width, spec.height, _centre_box(picture, spec)
+    whole = (0.0, 0.0, float(picture.width), float(picture.height))
+    if spec.resize == "squash":
+        return spec.width, spec.height, whole
+    scale = min(spec.width / picture.width, spec.height / picture.height)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    return min(spec.width, width), min(spec.height, height), whole
 
 
 def _resize(picture: Pillow.Image, width: int, height: int, box: _Box, spec: Preprocess) -> Pillow.Image:
@@ -58,13 +77,12 @@ def _centre_box(picture: Pillow.Image, spec: Preprocess) -> _Box:
     return left, top, left + width, top + height
 
 
-def _letterbox(picture: Pillow.Image, spec: Preprocess) -> Pillow.Image:
-    scale = min(spec.width / picture.width, spec.height / picture.height)
-    width = min(spec.width, max(1, round(picture.width * scale)))
-    height = min(spec.height, max(1, round(picture.height * scale)))
-    fitted = _resize(picture, width, height, (0.0, 0.0, *picture.size), spec)
-    if fitted.size == (spec.width, spec.height):
-        return fitted
-    sheet = Pillow.new(picture.mode, (spec.width, spec.height))
-    sheet.paste(fitted, ((spec.width - width) // 2, (spec.height - height) // 2))
+def _filled(image: Image, spec: Preprocess) -> Image:
+    """The picture in the middle of a black sheet, where it is smaller than the model's size."""
+    height, width = image.shape[:2]
+    if (height, width) == spec.size:
+        return image
+    sheet = np.zeros((*spec.size, 3), dtype=np.uint8)
+    top, left = (spec.height - height) // 2, (spec.width - width) // 2
+    sheet[top : top + height, left : left + width] = image
     return sheet
