@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from scenes import cropped, reencoded, scene
 
 from eyebright.core.errors import DataError, ImageError
 from eyebright.core.events import Phase, Progress
@@ -17,9 +18,11 @@ from eyebright.data.audit import (
     format_counts,
     imbalance,
     mode_counts,
+    near_count,
     part_counts,
     refuse_unfit,
     size_summary,
+    small_count,
     warning_counts,
 )
 from eyebright.data.source import Sample, Source
@@ -92,12 +95,80 @@ def test_a_copy_with_another_label_is_a_conflict():
     assert found.conflicts == (("a", "b"),)
 
 
+def test_near_copies_are_found_by_content_whatever_the_file():
+    contents = {f"{seed}.png": encoded(scene(seed), "PNG") for seed in range(6)}
+    contents["again.jpg"] = encoded(cropped(scene(2), 0.02, 0.02, 0.02, 0.02), "JPEG")
+    found = audit(source_of(contents))
+    assert found.near == (("2.png", "again.jpg"),)
+    (pair,) = found.near_pairs
+    assert (pair.first, pair.second, pair.mirrored) == ("2.png", "again.jpg", False)
+    assert found.duplicates == found.reported == found.near_notes == ()
+    assert near_count(found) == 1
+
+
+def test_exact_copies_of_near_copies_are_in_the_cluster_and_counted_once():
+    near = reencoded(scene(0))
+    contents = {"a.png": encoded(scene(0), "PNG"), "b.png": encoded(near, "PNG"), "c.bmp": encoded(near, "BMP")}
+    contents |= {f"{seed}.png": encoded(scene(seed), "PNG") for seed in range(1, 4)}
+    found = audit(source_of(contents))
+    assert found.duplicates == (("b.png", "c.bmp"),)
+    assert found.near == (("a.png", "b.png", "c.bmp"),)
+    assert len(found.near_pairs) == 1
+    assert near_count(found) == 1  # b.png; c.bmp is its exact copy
+
+
+def test_exact_copies_alone_are_no_near_copies():
+    found = audit(source_of({"a": scene(0), "b": scene(0), "c": scene(1)}))
+    assert found.duplicates == (("a", "b"),)
+    assert found.near == found.near_pairs == ()
+
+
+def test_pictures_under_64_pixels_take_part_with_exact_copies_only():
+    def pair_at(height):
+        large = scene(0, height, 100)
+        return audit(source_of({"a": large, "b": reencoded(large, 90), "c": scene(1, height, 100)}))
+
+    assert pair_at(64).near == (("a", "b"),)
+    assert pair_at(63).near == ()
+    assert (small_count(pair_at(64)), small_count(pair_at(63))) == (0, 3)
+
+
+def test_a_film_is_reported_with_the_parts_it_lies_in_and_not_merged():
+    random = np.random.default_rng(0)
+    frames = {
+        f"frame {i:02d}": np.clip(scene(9) + random.normal(0, 2, (120, 160, 3)), 0, 255).astype(np.uint8) for i in range(12)
+    }
+    contents = frames | {f"{seed}": scene(seed) for seed in range(3)}
+    samples = tuple(Sample(key, 0, "test" if key == "frame 03" else "train") for key in sorted(contents))
+    found = audit(Source("film", ("cat", "dog"), samples, contents.__getitem__))
+    assert found.near == ()
+    assert found.reported == (tuple(sorted(frames)),)
+    (note,) = found.near_notes
+    assert note.startswith("12 pictures resemble one another in a chain (frame 00, frame 01 ...), in train and test: ")
+    assert "--group" in note
+
+
+def test_a_set_too_large_for_the_search_says_so(monkeypatch):
+    monkeypatch.setattr("eyebright.data.near.MOST_PICTURES", 3)
+    found = audit(source_of({f"{i}": scene(i // 2) // (1 + i % 2) for i in range(4)}))
+    assert found.near == ()
+    assert any("near copies were not looked for" in note for note in found.near_notes)
+
+
 def test_the_result_does_not_depend_on_the_number_of_threads():
     contents = {f"{i:03d}": picture(i % 90) for i in range(100)}
     one, many = audit(source_of(contents), threads=1), audit(source_of(contents), threads=7)
     assert one == many
     assert list(one.scanned) == sorted(contents)
     assert len(one.duplicates) == 10  # 90..99 repeat 0..9
+
+
+def test_near_copies_do_not_depend_on_the_number_of_threads():
+    contents = {f"{i:02d}": reencoded(scene(i % 10), 90 - i) for i in range(30)}
+    source = source_of(contents)
+    one = audit(source, threads=1)
+    assert one == audit(source, threads=4)
+    assert len(one.near) == 10
 
 
 def test_progress_begins_with_the_total_and_ends_at_it():

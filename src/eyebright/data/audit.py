@@ -7,7 +7,7 @@ import dataclasses
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -15,8 +15,12 @@ from eyebright.core.arrays import array_sha256
 from eyebright.core.errors import DataError, ImageError
 from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.machine import usable_cores
+from eyebright.data.near import LARGEST_SHARE, LEAST_SIDE, MOST_PICTURES, Near, NearPair, Shelf
+from eyebright.data.probe import probed_keys
 from eyebright.data.source import PARTS, Sample, Source
+from eyebright.images.cues import Cues, cues_of
 from eyebright.images.decode import decode_any
+from eyebright.images.phash import Thumbprint, thumbprint
 
 IMBALANCE_LIMIT = 10.0  # largest class over smallest; beyond it accuracy alone misleads, and that is said aloud
 NAMED = 10  # how many keys a message names before it only counts
@@ -26,7 +30,10 @@ _KEYS_A_TASK = 8  # handing over a task costs as much as decoding a tiny picture
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scanned:
-    """One picture that could be read: the hash of its decoded pixels, its size, and how it was stored."""
+    """One picture that could be read: the hash of its decoded pixels, its size, and how it was stored.
+
+    ``cues`` are kept of the pictures that the search for shortcuts looks at: see ``data.probe``.
+    """
 
     pixels_sha256: str
     height: int
@@ -34,6 +41,7 @@ class Scanned:
     mode: str
     format: str
     warnings: tuple[str, ...] = ()
+    cues: Cues | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,46 +50,73 @@ class Audit:
 
     ``duplicates`` are clusters of keys with identical decoded pixels, so copies whose files differ in format or metadata
     are found too; ``conflicts`` are those clusters whose pictures carry different labels.
+
+    ``near`` are clusters of nearly the same pictures, exact copies of their members included, ``near_pairs`` what links them
+    and how well it correlates; ``reported`` are clusters too large to be copies, which nobody keeps together; ``near_notes``
+    says in sentences what of this the user should know.
     """
 
     scanned: dict[str, Scanned]
     unreadable: dict[str, str]
     duplicates: tuple[tuple[str, ...], ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
+    near: tuple[tuple[str, ...], ...] = ()
+    near_pairs: tuple[NearPair, ...] = ()
+    reported: tuple[tuple[str, ...], ...] = ()
+    near_notes: tuple[str, ...] = ()
+
+
+_Found = tuple[Scanned, Thumbprint | None] | str  # of a picture that cannot be read: why
 
 
 def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = silent) -> Audit:
-    """The audit of every picture of ``source``, in one pass; no picture is kept in memory.
+    """The audit of every picture of ``source``, in one pass; only a thumbprint of each is kept in memory meanwhile.
 
     A picture that cannot be read is recorded with its reason, not raised: ``refuse_unfit`` judges.
     """
     on_event(Phase("Reading every picture", len(source.samples)))
     scanned: dict[str, Scanned] = {}
     unreadable: dict[str, str] = {}
+    distinct: set[str] = set()
+    shelf = Shelf()
     spoken = time.monotonic()
     for key, found in _scan_all(source, threads or usable_cores()):
-        if isinstance(found, Scanned):
-            scanned[key] = found
-        else:
+        if isinstance(found, str):
             unreadable[key] = found
+        else:
+            scanned[key], small = found
+            if small is not None and scanned[key].pixels_sha256 not in distinct:
+                shelf.put(key, small)
+            distinct.add(scanned[key].pixels_sha256)
         if time.monotonic() - spoken >= _EVENT_SECONDS:
             spoken = time.monotonic()
             on_event(Progress(len(scanned) + len(unreadable)))
     on_event(Progress(len(source.samples)))
     duplicates = _clusters(scanned)
-    return Audit(scanned, unreadable, duplicates, _conflicts(source, duplicates))
+    near = shelf.search(total=len(source.samples), on_event=on_event)
+    return Audit(
+        scanned,
+        unreadable,
+        duplicates,
+        conflicting(source, duplicates),
+        near=_with_copies(near.clusters, duplicates),
+        near_pairs=near.pairs,
+        reported=_with_copies(near.reported, duplicates),
+        near_notes=_near_notes(source, near, is_full=shelf.is_full),
+    )
 
 
-def _scan_all(source: Source, threads: int) -> Iterator[tuple[str, Scanned | str]]:
+def _scan_all(source: Source, threads: int) -> Iterator[tuple[str, _Found]]:
     """Each key with what was found, in the order of the samples; at most four tasks a thread are under way."""
     stop = threading.Event()
     keys = iter(sample.key for sample in source.samples)
     tasks = iter(lambda: tuple(islice(keys, _KEYS_A_TASK)), ())
     pool = ThreadPoolExecutor(threads, thread_name_prefix="audit")
-    pending: deque[Future[list[tuple[str, Scanned | str]]]] = deque()
+    pending: deque[Future[list[tuple[str, _Found]]]] = deque()
+    probed = probed_keys(source)
     try:
         for task in tasks:
-            pending.append(pool.submit(_scan_some, source, task, stop))
+            pending.append(pool.submit(_scan_some, source, task, probed, stop))
             if len(pending) >= 4 * threads:
                 yield from pending.popleft().result()
         while pending:
@@ -92,20 +127,24 @@ def _scan_all(source: Source, threads: int) -> Iterator[tuple[str, Scanned | str
         pool.shutdown(cancel_futures=True)
 
 
-def _scan_some(source: Source, keys: Iterable[str], stop: threading.Event) -> list[tuple[str, Scanned | str]]:
-    return [(key, _scan(source, key)) for key in keys if not stop.is_set()]
+def _scan_some(source: Source, keys: Iterable[str], probed: Collection[str], stop: threading.Event) -> list[tuple[str, _Found]]:
+    return [(key, _scan(source, key, probed=key in probed)) for key in keys if not stop.is_set()]
 
 
-def _scan(source: Source, key: str) -> Scanned | str:
-    """What is known of one picture, or the reason why it cannot be read."""
+def _scan(source: Source, key: str, *, probed: bool) -> _Found:
+    """What is known of one picture, with its thumbprint where near copies are looked for; or why it cannot be read."""
     try:
-        decoded = decode_any(source.read(key))
+        content = source.read(key)
+        decoded = decode_any(content)
     except ImageError as error:
         return str(error)
     except (DataError, OSError) as error:
         return getattr(error, "strerror", None) or str(error)
     height, width = decoded.image.shape[:2]
-    return Scanned(array_sha256(decoded.image), height, width, decoded.mode, decoded.format, tuple(decoded.warnings))
+    cues = cues_of(content, decoded) if probed else None
+    small = thumbprint(decoded.image) if min(height, width) >= LEAST_SIDE else None
+    sha256 = array_sha256(decoded.image)
+    return Scanned(sha256, height, width, decoded.mode, decoded.format, tuple(decoded.warnings), cues), small
 
 
 def _clusters(scanned: Mapping[str, Scanned]) -> tuple[tuple[str, ...], ...]:
@@ -115,9 +154,51 @@ def _clusters(scanned: Mapping[str, Scanned]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(tuple(sorted(keys)) for keys in keys_of.values() if len(keys) > 1))
 
 
-def _conflicts(source: Source, duplicates: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+def _with_copies(near: Iterable[tuple[str, ...]], duplicates: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """The clusters with every exact copy of their members: the search saw only one of each."""
+    copies_of = {key: cluster for cluster in duplicates for key in cluster}
+    grown = (sorted({copy for key in cluster for copy in copies_of.get(key, (key,))}) for cluster in near)
+    return tuple(sorted(tuple(cluster) for cluster in grown))
+
+
+def _near_notes(source: Source, near: Near, *, is_full: bool) -> tuple[str, ...]:
+    notes = [_large_cluster_note(source, cluster) for cluster in near.reported]
+    if is_full:
+        notes.append(
+            f"More than {MOST_PICTURES:,} pictures have {LEAST_SIDE} pixels or more a side: near copies were not looked for, "
+            "only exact ones."
+        )
+    if not near.complete:
+        notes.append("So many pictures are alike that not every pair could be compared: some near copies may be missing.")
+    return tuple(notes)
+
+
+def _large_cluster_note(source: Source, cluster: tuple[str, ...]) -> str:
+    part_of = {sample.key: sample.part for sample in source.samples}
+    found = {part_of[key] for key in cluster}
+    parts = [part for part in PARTS if part in found]
+    where = f", in {' and '.join(parts)}" if len(parts) > 1 else ""
+    return (
+        f"{len(cluster):,} pictures resemble one another in a chain ({cluster[0]}, {cluster[1]} ...){where}: more than "
+        f"{LARGEST_SHARE:.0%} of the set, so rather one scene, film or template than copies. They are not kept together; "
+        "if they belong together, name their group with --group."
+    )
+
+
+def near_count(audit: Audit) -> int:
+    """How many pictures are nearly the same as an earlier one; exact copies are not counted."""
+    return sum(len({audit.scanned[key].pixels_sha256 for key in cluster}) - 1 for cluster in audit.near)
+
+
+def small_count(audit: Audit) -> int:
+    """How many pictures are too small for the search for near copies."""
+    return sum(min(picture.height, picture.width) < LEAST_SIDE for picture in audit.scanned.values())
+
+
+def conflicting(source: Source, clusters: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Those of the clusters whose pictures carry different labels."""
     labels = {sample.key: sample.label for sample in source.samples}
-    return tuple(cluster for cluster in duplicates if len({labels[key] for key in cluster}) > 1)
+    return tuple(cluster for cluster in clusters if len({labels[key] for key in cluster}) > 1)
 
 
 def refuse_unfit(source: Source, audit: Audit, *, allow_bad: float = 0.01) -> None:

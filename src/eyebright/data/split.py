@@ -1,14 +1,14 @@
 """Which picture is for learning, and which for judging: stratified, nothing that belongs together torn apart.
 
-Pictures of one group (a patient, a camera, a track) and exact copies of one another form a unit, and a unit lies in one
-part. Parts that the data set itself gives are kept, and what leaks between them is named.
+Pictures of one group (a patient, a camera, a track) and copies of one another, exact or near, form a unit, and a unit lies
+in one part. Parts that the data set itself gives are kept, and what leaks between them is named.
 """
 
 import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,25 +17,11 @@ from eyebright.core.errors import DataError, ModelError, SettingsError
 from eyebright.core.files import sha256_of_json
 from eyebright.data.audit import Audit
 from eyebright.data.folds import Units, assign_units
+from eyebright.data.leaks import Leak, find_leaks
 from eyebright.data.source import PARTS, Sample, Source
 
 _FILLING_ORDER = ("train", "test", "validation", "calibration")  # which parts come first where a class has few units
 _HASH_DIGITS = 32  # 128 bits: no two keys of any data set share a hash by chance
-
-
-@dataclasses.dataclass(frozen=True)
-class Leak:
-    """Pictures of the held-out part ``parts[1]`` that have an exact copy, or a picture of their group, in ``parts[0]``."""
-
-    kind: Literal["duplicate", "group"]
-    parts: tuple[str, str]
-    keys: tuple[str, ...]
-    sentence: str
-
-    @property
-    def count(self) -> int:
-        """How many pictures of the held-out part leaked."""
-        return len(self.keys)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +132,7 @@ def _divide(pool: Sequence[Sample], units: Units, shares: Mapping[str, float], s
 
 
 def _units(samples: Sequence[Sample], audit: Audit) -> Units:
-    """What stays together: groups and clusters of exact copies, merged where they touch. ``samples`` are sorted by key."""
+    """What stays together: groups and clusters of copies, merged where they touch. ``samples`` are sorted by key."""
     row_of = {sample.key: row for row, sample in enumerate(samples)}
     parent = list(range(len(samples)))
 
@@ -165,12 +151,21 @@ def _units(samples: Sequence[Sample], audit: Audit) -> Units:
     return Units(of_row.reshape(-1).astype(np.int64), seeds.key_hashes([samples[row].key for row in roots.tolist()]))
 
 
+def unit_names(samples: Sequence[Sample], audit: Audit) -> list[str]:
+    """The unit of each sample, named by its first key: for folds that shall tear no group and no cluster of copies either."""
+    ordered = sorted(samples, key=lambda sample: sample.key)
+    of_row = _units(ordered, audit).of_row.tolist()
+    first_of: dict[int, str] = {}
+    name_of = {sample.key: first_of.setdefault(unit, sample.key) for sample, unit in zip(ordered, of_row, strict=True)}
+    return [name_of[sample.key] for sample in samples]
+
+
 def _ties(samples: Sequence[Sample], audit: Audit, row_of: Mapping[str, int]) -> list[list[int]]:
     rows_of_group: dict[str, list[int]] = {}
     for row, sample in enumerate(samples):
         if sample.group is not None:
             rows_of_group.setdefault(sample.group, []).append(row)
-    copies = [[row_of[key] for key in cluster if key in row_of] for cluster in audit.duplicates]
+    copies = [[row_of[key] for key in cluster if key in row_of] for cluster in (*audit.duplicates, *audit.near)]
     return [*rows_of_group.values(), *(rows for rows in copies if len(rows) > 1)]
 
 
@@ -204,45 +199,8 @@ def _class_notes(
     return notes
 
 
-def find_leaks(source: Source, audit: Audit) -> tuple[Leak, ...]:
-    """What leaks between the parts that the source itself gives; empty where it gives none.
-
-    Test is compared with every other part, validation and calibration with train: by identical pixels, and by group.
-    """
-    if not source.has_parts:
-        return ()
-    members = {part: [s for s in source.samples if s.part == part and s.key in audit.scanned] for part in PARTS}
-    members["train"] += [s for s in source.samples if s.part is None and s.key in audit.scanned]
-    pairs = [(other, "test") for other in PARTS[:3]] + [("train", "validation"), ("train", "calibration")]
-    leaks = (
-        _leak(kind, (seen, held_out), members[seen], members[held_out], audit)
-        for seen, held_out in pairs
-        for kind in ("duplicate", "group")
-    )
-    return tuple(leak for leak in leaks if leak.keys)
-
-
-def _leak(kind: Any, parts: tuple[str, str], seen: list[Sample], held_out: list[Sample], audit: Audit) -> Leak:
-    def mark(sample: Sample) -> str | None:
-        return audit.scanned[sample.key].pixels_sha256 if kind == "duplicate" else sample.group
-
-    known = {mark(sample) for sample in seen} - {None}
-    keys = tuple(sorted(sample.key for sample in held_out if mark(sample) in known))
-    return Leak(kind, parts, keys, _leak_sentence(kind, parts, len(keys), len(held_out)))
-
-
-def _leak_sentence(kind: str, parts: tuple[str, str], count: int, total: int) -> str:
-    seen, held_out = parts
-    subject = f"{count:,} of {total:,} {held_out} pictures"
-    one = count == 1
-    if kind == "duplicate":
-        source = "training" if seen == "train" else seen
-        return f"{subject} {'is an exact copy' if one else 'are exact copies'} of {source} pictures."
-    return f"{subject} {'belongs to a group' if one else 'belong to groups'} (patient, camera, track) also in {seen}."
-
-
 def leaked_keys(leaks: Split | Iterable[Leak], part: str = "test") -> frozenset[str]:
-    """The keys of ``part`` whose exact copy, or whose group, is also in a part that training has seen."""
+    """The keys of ``part`` whose copy, exact or near, or whose group is also in a part that training has seen."""
     found = leaks.leaks if isinstance(leaks, Split) else leaks
     return frozenset(key for leak in found if leak.parts[1] == part for key in leak.keys)
 
