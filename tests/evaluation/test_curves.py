@@ -72,3 +72,31 @@ def test_a_long_curve_is_thinned_without_losing_area(share, lead):
     assert (curve[-1] == 1).all()
     assert (np.diff(curve, axis=0) > -1e-12).all(), "a ROC curve never falls"
     assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(metrics.roc_auc_score(positives, scores), abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 80), levels=st.integers(1, 30))
+def test_every_point_of_a_short_precision_recall_curve_is_one_of_scikit_learns(seed, n, levels):
+    generator = np.random.default_rng(seed)
+    scores, positives = generator.integers(0, levels, n) / levels, generator.random(n) < 0.4
+    positives[0] = True
+    precisions, recalls, _ = metrics.precision_recall_curve(positives, scores)
+    best = {}
+    for precision, recall in zip(precisions[:-1], recalls[:-1], strict=True):
+        best[round(recall, 9)] = max(best.get(round(recall, 9), 0.0), precision)
+    found = {round(recall, 9): precision for recall, precision in curves.precision_recall_curve(scores, positives)}
+    best.pop(0.0, None)
+    assert found == pytest.approx(best)
+
+
+def test_a_long_precision_recall_curve_is_thinned_and_keeps_its_ends():
+    generator = np.random.default_rng(7)
+    positives = generator.random(5000) < 0.3
+    curve = curves.precision_recall_curve(generator.normal(size=5000) + positives, positives)
+    assert len(curve) <= curves.ROC_POINTS
+    assert curve[-1, 0] == 1
+    assert (np.diff(curve[:, 0]) > 0).all()
+
+
+def test_a_class_without_pictures_has_no_precision_recall_curve():
+    assert len(curves.precision_recall_curve(np.array([0.1, 0.2]), np.array([False, False]))) == 0

@@ -29,6 +29,7 @@ class ClassFigures(_Value):
     recall_low: float | None = None
     recall_high: float | None = None
     roc_auc: float | None = None
+    average_precision: float | None = None
     most_confused_with: str | None = None
 
 
@@ -50,6 +51,18 @@ class Mistake(_Value):
     thumbnail: str | None = None
 
 
+class Subgroup(_Value):
+    """How the model does on the pictures of one value of one column of the user's table."""
+
+    column: str
+    value: str
+    n: int
+    figures: dict[str, Figure] = Field(description="accuracy, f1_macro")
+    difference: Figure | None = Field(
+        default=None, description="accuracy in this subgroup minus that of all other pictures, with its interval"
+    )
+
+
 class Evaluation(_Value):
     """What ``evaluate --json`` prints."""
 
@@ -62,6 +75,10 @@ class Evaluation(_Value):
     roc: dict[str, list[tuple[float, float]]] = Field(
         default_factory=dict, description="class: (false positive rate, true positive rate)"
     )
+    precision_recall: dict[str, list[tuple[float, float]]] = Field(
+        default_factory=dict, description="class: (recall, precision), from the highest threshold down"
+    )
+    subgroups: list[Subgroup] = Field(default_factory=list, description="one row a value of each column that was asked for")
     reliability: dict[Literal["before", "after"], list[ReliabilityBin]] = Field(default_factory=dict)
     baselines: dict[str, dict[str, Figure]] = Field(default_factory=dict, description="majority and random: the same figures")
     without_leaks: dict[str, Figure] | None = Field(
@@ -71,6 +88,35 @@ class Evaluation(_Value):
     mistakes: list[Mistake] = Field(default_factory=list)
     views: tuple[str, ...] = ("identity",)
     temperature: float = 1.0
+    warnings: list[str] = Field(default_factory=list)
+
+
+class ComparedFigure(_Value):
+    """One figure of two models on the same pictures. ``difference`` is the second minus the first."""
+
+    first: float
+    second: float
+    difference: Figure
+    better: Literal["first", "second", "neither"] = Field(description="which one the interval of the difference favours")
+
+
+class Comparison(_Value):
+    """What ``compare --json`` prints: two models on the same pictures, paired."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    first: str
+    second: str
+    n: int
+    groups: int
+    figures: dict[str, ComparedFigure]
+    both_right: int
+    only_first: int
+    only_second: int
+    both_wrong: int
+    p_value: float | None = Field(default=None, description="McNemar's exact test; None where pictures come in groups")
+    recalls: dict[str, ComparedFigure] = Field(default_factory=dict, description="class: its recall")
+    disagreements: list[str] = Field(default_factory=list, description="keys that one alone has right, for a look")
+    verdict: str
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -90,6 +136,29 @@ class SamplePicture(_Value):
     thumbnail: str
 
 
+class Shortcut(_Value):
+    """What one cue beside the subject (file size, border, camera ...) alone tells about the label.
+
+    ``score`` is the balanced accuracy, out of fold, of answers made from the cue alone; ``chance`` is what guessing gives.
+    """
+
+    cue: str
+    score: Figure
+    chance: float
+    suspicious: bool
+    sentence: str = Field(description="what was found and what to do, in words")
+
+
+class NearPair(_Value):
+    """Two pictures that show nearly the same. ``correlation`` is that of their pixels after alignment, at most 1."""
+
+    first: str
+    second: str
+    correlation: float
+    same_label: bool
+    thumbnails: tuple[str, str] | None = None
+
+
 class DataSummary(_Value):
     """The data set as it was used."""
 
@@ -101,6 +170,9 @@ class DataSummary(_Value):
     fingerprint: str
     leaks: list[str] = Field(default_factory=list, description="one sentence a leak between parts")
     duplicates: int = 0
+    near_duplicates: int = Field(default=0, description="pictures that are nearly the same as an earlier one")
+    near_pairs: list[NearPair] = Field(default_factory=list, description="some of them, for the eye")
+    shortcuts: list[Shortcut] = Field(default_factory=list)
     unreadable: dict[str, str] = Field(default_factory=dict, description="key: reason")
     stray: int = 0
     imbalance: float = Field(default=1.0, description="largest class over smallest")
@@ -135,6 +207,40 @@ class ChoiceMade(_Value):
     reason: str
 
 
+class Fold(_Value):
+    """One fold of a cross-validation: trained on the others, judged on this one."""
+
+    fold: int
+    n: int
+    figures: dict[str, float]
+
+
+class CrossValidation(_Value):
+    """What k-fold said. ``figures`` are of all out-of-fold predictions together; ``folds`` shows their spread."""
+
+    how: str = Field(description="how the folds were made, in words")
+    folds: list[Fold]
+    mean: dict[str, float]
+    spread: dict[str, float] = Field(description="standard deviation over the folds (n - 1)")
+    figures: dict[str, Figure]
+
+
+class LearningPoint(_Value):
+    """What a smaller training set would have given: accuracy on the same held-out pictures."""
+
+    n: int = Field(description="training pictures")
+    figures: dict[str, Figure]
+    recalls: dict[str, float | None] = Field(default_factory=dict, description="class: recall")
+
+
+class LearningCurve(_Value):
+    """Would more pictures help, and of which class."""
+
+    points: list[LearningPoint]
+    how: str
+    advice: list[str] = Field(description="in words")
+
+
 class TrainingSummary(_Value):
     """How the model came about."""
 
@@ -145,6 +251,8 @@ class TrainingSummary(_Value):
     attempts: list[Attempt] = Field(default_factory=list)
     choices: list[ChoiceMade] = Field(default_factory=list)
     ended: str = Field(default="", description="why training ended, in words")
+    cross_validation: CrossValidation | None = None
+    learning_curve: LearningCurve | None = None
 
 
 class Speed(_Value):
@@ -160,6 +268,46 @@ class Speed(_Value):
     megabytes: float
 
 
+class Trial(_Value):
+    """One set of values that a search tried. ``score`` is the search's metric, None where the trial came to no end."""
+
+    number: int
+    state: Literal["finished", "stopped early", "failed"]
+    values: dict[str, str | int | float | bool | None]
+    score: float | None = None
+    accuracy: float | None = None
+    seconds: float = 0.0
+    curve: list[float] = Field(default_factory=list, description="validation loss by epoch, as far as it is a number")
+    reason: str = Field(default="", description="why it was stopped, or how it failed")
+
+
+class Search(_Value):
+    """What ``tune --json`` prints: which settings were tried, which were best, and what mattered.
+
+    Trial 0 has the settings that would have been used without a search.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    title: str
+    created: str = Field(description="ISO 8601, UTC")
+    method: Literal["grid", "random", "bayesian"]
+    metric: Literal["log_loss", "accuracy", "f1_macro"]
+    n: int = Field(description="validation pictures that every trial was judged on")
+    planned: int = Field(description="trials that were asked for, trial 0 apart")
+    space: dict[str, str] = Field(description="setting: what was searched, in words")
+    logarithmic: list[str] = Field(default_factory=list, description="the settings that were searched by their logarithm")
+    trials: list[Trial]
+    best: int = Field(description="the number of the best finished trial")
+    importances: dict[str, float] = Field(
+        default_factory=dict, description="setting: its share of the differences between trials, most important first"
+    )
+    mattered: list[str] = Field(default_factory=list, description="the settings whose importance is beyond chance")
+    gain: Figure | None = Field(default=None, description="accuracy of the best minus that of trial 0, on the same pictures")
+    advice: list[str] = Field(default_factory=list, description="in words")
+    how: list[str] = Field(default_factory=list, description="how it was searched, in words")
+    machine: str = ""
+
+
 class Report(Evaluation):
     """An evaluation with the story around it: what ``report.json`` holds."""
 
@@ -172,4 +320,6 @@ class Report(Evaluation):
     training: TrainingSummary | None = None
     speed: list[Speed] = Field(default_factory=list)
     machine: str = ""
+    intended_use: str = Field(default="", description="what its makers say that it is for, in their words")
+    limits: str = Field(default="", description="what its makers say that it is not for")
     provenance: dict[str, Any] = Field(default_factory=dict)

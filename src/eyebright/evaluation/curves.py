@@ -138,6 +138,27 @@ def _thin(curve: Points, points: int) -> Points:
     return thinned
 
 
+def precision_recall_curve(scores: Scores, positives: Positives, *, points: int = ROC_POINTS) -> Points:
+    """(recall, precision) for thresholds from the highest score down, at most ``points`` of them; empty without a positive.
+
+    Of the thresholds with the same recall the highest is kept, that with the best precision. No line between two points is
+    implied: precision does not fall linearly (Davis and Goadrich 2006), so it should be drawn in steps.
+
+    >>> precision_recall_curve(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])).round(2).tolist()
+    [[0.5, 1.0], [1.0, 0.67]]
+    """
+    if not positives.any():
+        return np.zeros((0, 2))
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    true = np.cumsum(positives[order])[last_of_tie]
+    _, first = np.unique(true, return_index=True)
+    first = first[true[first] > 0]  # above the best-ranked positive there is no recall to speak of
+    curve = np.stack([true[first] / true[-1], true[first] / (last_of_tie[first] + 1)], axis=1)
+    kept = np.unique(np.linspace(0, len(curve) - 1, min(points, len(curve))).round().astype(int))
+    return np.asarray(curve[kept])
+
+
 def average_precision(scores: Scores, positives: Positives) -> float | None:
     """The precision at each threshold, weighted by the recall it adds; None where there is no positive.
 

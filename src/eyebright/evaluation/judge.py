@@ -1,7 +1,7 @@
 """The whole judgement of one table of predictions: every figure with its n and interval, beside what a guess would score."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -56,7 +56,8 @@ def judge(
         figures=_figures(table, decision, seed=seed),
         classes=_class_figures(table, decision, seed=seed),
         confusion=accuracy.confusion_matrix(table).tolist(),
-        roc=_curves(table, decision),
+        roc=_curves(table, decision, curves.roc_curve),
+        precision_recall=_curves(table, decision, curves.precision_recall_curve),
         reliability={
             "before": calibration.reliability_bins(table, Decision()),
             "after": calibration.reliability_bins(table, decision),
@@ -129,6 +130,7 @@ def _class_figures(table: Predictions, decision: Decision, *, seed: int) -> dict
             recall_low=interval.low,
             recall_high=interval.high,
             roc_auc=_number(curves.roc_auc(probabilities[:, k], table.labels == k)),
+            average_precision=curves.average_precision(probabilities[:, k], table.labels == k),
             most_confused_with=_most_confused_with(table.classes, confusion[k], k),
         )
     return figures
@@ -143,13 +145,15 @@ def _most_confused_with(classes: tuple[str, ...], row: np.ndarray, k: int) -> st
     return classes[int(errors.argmax())] if errors.any() else None
 
 
-def _curves(table: Predictions, decision: Decision) -> dict[str, list[tuple[float, float]]]:
-    """Each class's ROC curve to five digits, where it has one."""
+def _curves(
+    table: Predictions, decision: Decision, curve_of: Callable[..., curves.Points]
+) -> dict[str, list[tuple[float, float]]]:
+    """Each class's curve to five digits, where it has one."""
     probabilities = decision.probabilities(table.logits)
     points = min(curves.ROC_POINTS, max(20, CURVE_POINTS // len(table.classes)))
     found = {}
     for k, name in enumerate(table.classes):
-        curve = curves.roc_curve(probabilities[:, k], table.labels == k, points=points)
+        curve = curve_of(probabilities[:, k], table.labels == k, points=points)
         if len(curve):
             found[name] = [(round(float(x), 5), round(float(y), 5)) for x, y in curve]
     return found
