@@ -1,5 +1,7 @@
 """Changes to training pictures: drawn by key, bounded, and geometrically right."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,22 +11,22 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from eyebright.core import seeds
+from eyebright.core.errors import SettingsError
 from eyebright.images.preprocess import to_pixels
-from eyebright.training import augment as room
-from eyebright.training.augment import OFF, Augment, augmented, to_batch
+from eyebright.training.augment import DIALS, OFF, Augment, augmented, dial, to_batch
+from eyebright.training.augment import batch as room
 
-EVERYTHING = Augment(flip=True, shift=0.2, rotation=30, zoom=0.3, brightness=0.3, contrast=0.4)
+from .changes import changed, hashes_of, noise
+
+FIRST = Augment(flip=True, shift=0.2, rotation=30, zoom=0.3, brightness=0.3, contrast=0.4)
+EVERYTHING = Augment(
+    flip=True, shift=0.2, rotation=30, zoom=0.3, brightness=0.3, contrast=0.4, vertical=True, shear=10, perspective=0.1,
+    crop=0.4, saturation=0.5, hue=0.1, noise=0.1, blur=0.05, jpeg=0.6, erase=0.3,
+)  # fmt: skip
 FURTHEST = Augment(shift=0.5, rotation=180, zoom=0.9)
-# The column of ``signed`` draws that each change reads; column 0 of the draws themselves decides about the mirror.
+# The column of the first stream's draws that each change reads, counted from the angle; before it comes the mirror.
 ANGLE, ZOOM, RIGHT, DOWN, CONTRAST, BRIGHTNESS = range(1, 7)
-
-
-def noise(n=6, height=12, width=16, seed=0):
-    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed))
-
-
-def hashes_of(n):
-    return seeds.key_hashes([f"{row}.png" for row in range(n)])
+ON = {name: getattr(EVERYTHING, name) for name in Augment.model_fields if getattr(EVERYTHING, name)}
 
 
 @pytest.fixture
@@ -35,13 +37,36 @@ def draw(monkeypatch):
         row = np.full(8, 0.5, dtype=np.float32)
         row[0] = 0.0 if mirror else 0.9
         row[list(columns)] = (1 + sign) / 2
-        monkeypatch.setattr(room.seeds, "uniform", lambda seed, stream, epoch, hashes, n: np.tile(row, (len(hashes), 1)))
+        monkeypatch.setattr(seeds, "uniform", lambda seed, stream, epoch, hashes, n: np.tile(row[:n], (len(hashes), 1)))
 
     return fix
 
 
-def changed(pixels, augment):
-    return augmented(pixels, hashes_of(len(pixels)), augment, seed=0, epoch=0)
+def as_in_the_first_version(pixels, hashes, augment, *, seed, epoch):
+    """The arithmetic by which published results were trained, for the changes that there were."""
+    draws = torch.from_numpy(seeds.uniform(seed, "augment", epoch, hashes, 8))
+    signed = draws[:, 1:] * 2 - 1
+    height, width = pixels.shape[2:]
+    angle = signed[:, 0] * math.radians(augment.rotation)
+    scale = 1 / (1 + signed[:, 1] * augment.zoom)
+    flip = torch.where((draws[:, 0] < 0.5) & augment.flip, -1.0, 1.0)
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    rows = [
+        torch.stack([flip * cosine, -sine * height / width, signed[:, 2] * 2 * augment.shift], dim=1),
+        torch.stack([flip * sine * width / height, cosine, signed[:, 3] * 2 * augment.shift], dim=1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(pixels.shape), align_corners=False)
+    pixels = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False).clamp(0, 1)
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    pixels = mean + (pixels - mean) * (1 + signed[:, 4, None, None, None] * augment.contrast)
+    return (pixels + signed[:, 5, None, None, None] * augment.brightness).clamp(0, 1)
+
+
+@pytest.mark.parametrize("size", [(12, 16), (28, 28), (96, 96)])
+def test_the_first_changes_are_those_of_the_first_version_to_the_last_bit(size):
+    pixels, hashes = noise(30, *size), hashes_of(30)
+    before = as_in_the_first_version(pixels, hashes, FIRST, seed=3, epoch=2)
+    assert torch.equal(augmented(pixels, hashes, FIRST, seed=3, epoch=2), before)
 
 
 @settings(max_examples=25, deadline=None)
@@ -67,14 +92,71 @@ def test_off_gives_the_pictures_back_untouched():
     pixels = noise()
     assert changed(pixels, OFF) is pixels
     assert Augment() == OFF
+    assert changed(pixels, Augment(mixup=0.2, cutmix=1)) is pixels  # mixing comes after
 
 
-@pytest.mark.parametrize("augment", [EVERYTHING, Augment(flip=True), Augment(brightness=0.5), Augment(contrast=0.5)])
-def test_what_is_given_is_not_written_to(augment):
-    pixels = noise()
+@pytest.mark.parametrize("name", [*ON, "everything"])
+def test_each_change_changes_something_and_writes_to_nothing_that_it_was_given(name):
+    pixels = noise(20)
     before = pixels.clone()
-    assert not torch.equal(changed(pixels, augment), before)
+    after = changed(pixels, EVERYTHING if name == "everything" else Augment(**{name: ON[name]}))
+    assert not torch.equal(after, before)
     assert torch.equal(pixels, before)
+    assert after.shape == pixels.shape
+    assert 0 <= after.min() <= after.max() <= 1
+
+
+@pytest.mark.parametrize("name", ON)
+def test_one_more_change_does_not_change_what_the_others_draw(name, monkeypatch):
+    """Every stream is its own: the numbers of ``name`` are the same with and without the others."""
+    asked = {}
+
+    def spy(seed, stream, epoch, hashes, columns, uniform=seeds.uniform):
+        numbers = uniform(seed, stream, epoch, hashes, columns)
+        asked.setdefault(stream, []).append(numbers)
+        return numbers
+
+    monkeypatch.setattr(seeds, "uniform", spy)
+    changed(noise(4), Augment(**{name: ON[name]}))
+    alone = {stream: numbers[0] for stream, numbers in asked.items()}
+    asked.clear()
+    changed(noise(4), EVERYTHING)
+    for stream, numbers in alone.items():
+        np.testing.assert_array_equal(asked[stream][0], numbers)
+
+
+def test_a_batch_that_is_worked_on_in_pieces_is_the_same_batch(monkeypatch):
+    pixels = noise(7)
+    whole = changed(pixels, EVERYTHING)
+    monkeypatch.setattr(room, "PIECE_BYTES", 2 * pixels[0].numel() * 4)
+    assert torch.equal(changed(pixels, EVERYTHING), whole)
+
+
+def test_layout_and_type_stay_as_they_are():
+    pixels = noise().contiguous(memory_format=torch.channels_last)
+    after = changed(pixels, EVERYTHING)
+    assert after.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(after, changed(pixels.contiguous(), EVERYTHING))
+    assert changed(pixels.double(), EVERYTHING).dtype == torch.float64
+
+
+def test_no_pictures_are_no_pictures():
+    assert changed(noise(0), EVERYTHING).shape == (0, 3, 12, 16)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 5)])
+def test_tiny_and_narrow_pictures_go_through_every_change(size):
+    assert changed(noise(16, *size), EVERYTHING).shape == (16, 3, *size)
+
+
+@pytest.mark.gpu
+def test_every_change_runs_on_an_accelerator():
+    pixels = noise(20)
+    after = changed(pixels.cuda(), EVERYTHING)
+    assert after.device.type == "cuda"
+    assert 0 <= after.min() <= after.max() <= 1
+    without_noise = EVERYTHING.model_copy(update={"noise": 0.0, "jpeg": 0.0})  # another generator, and rounding
+    torch.testing.assert_close(changed(pixels.cuda(), without_noise).cpu(), changed(pixels, without_noise), atol=1e-3, rtol=0)
 
 
 def test_flip_mirrors_half_of_the_pictures_exactly():
@@ -186,7 +268,33 @@ def test_pixels_stay_between_zero_and_one(augment, pixels):
     assert after.max() <= 1
 
 
-@pytest.mark.parametrize("options", [{"shift": 0.6}, {"rotation": -1}, {"zoom": 1}, {"contrast": 1}, {"turn": 3}])
+@pytest.mark.parametrize("name", ["light", "medium", "strong"])
+def test_a_dial_is_a_value_with_or_without_mirrored_copies(name):
+    assert dial(name, flip=False) == DIALS[name]
+    assert dial(name, flip=True) == DIALS[name].model_copy(update={"flip": True})
+
+
+def test_each_dial_goes_at_least_as_far_as_the_one_before():
+    light, medium, strong = (DIALS[name].model_dump().values() for name in ("light", "medium", "strong"))
+    assert all(a <= b <= c for a, b, c in zip(light, medium, strong, strict=True))
+
+
+def test_the_light_dial_is_what_transfer_learning_was_measured_with():
+    assert dial("light", flip=False) == Augment(shift=0.06, rotation=8, zoom=0.1, brightness=0.1, contrast=0.2)
+
+
+def test_an_unknown_dial_is_refused_with_the_known_ones():
+    with pytest.raises(SettingsError, match=r"Unknown augmentation 'mediun'\. Did you mean medium\?"):
+        dial("mediun", flip=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shift": 0.6}, {"rotation": -1}, {"zoom": 1}, {"contrast": 1}, {"turn": 3}, {"crop": 1}, {"perspective": 0.3},
+        {"hue": 0.6}, {"jpeg": 1}, {"erase": 0.9}, {"mixup": -1}, {"shear": 90},
+    ],
+)  # fmt: skip
 def test_limits_without_a_meaning_are_refused(options):
     with pytest.raises(ValidationError):
         Augment(**options)

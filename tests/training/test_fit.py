@@ -7,36 +7,63 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from eyebright.core.errors import InterruptedRunError, ResourceError
+from eyebright.core.errors import InterruptedRunError, ResourceError, SettingsError
 from eyebright.core.events import Epoch, Phase, Progress
+from eyebright.models.network import PixelNetwork
+from eyebright.models.zoo import timm, torchvision_models
 from eyebright.training import fit as room
-from eyebright.training.augment import Augment, to_batch
+from eyebright.training import forward, step
+from eyebright.training.augment import Augment, mixed, to_batch
 from eyebright.training.checkpoint import load_checkpoint
-from eyebright.training.fit import LabelledPictures, Pace, choose_precision, fit, measure_pace, outputs_of
+from eyebright.training.fit import FitResult, LabelledPictures, fit, outputs_of, replayed
 from eyebright.training.recipe import Recipe
 
-from .toys import changed, coloured, copied, normed, small_cnn
+from .toys import changed, coloured, copied, normed, seeded, small_cnn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 AUGMENT = Augment(flip=True, shift=0.1, rotation=10, brightness=0.1)
-# Three epochs of four steps. Validation labels are right in one problem and wrong in the other: there the best epoch is the
-# first, so that a resume must bring back weights that it did not train itself.
+TRAIN = coloured(48)
+STEPS, EPOCHS = 12, 3
+
+
+def some(pictures, rows):
+    return LabelledPictures(pictures.pictures[rows], pictures.labels[rows], pictures.hashes[rows])
+
+
+MIXED = AUGMENT.model_copy(update={"mixup": 0.2, "cutmix": 1.0})
+# 16, 6 and 3 pictures of a class: levelled by over-sampling they are 48
+UNEVEN = some(TRAIN, np.isin(np.arange(48), [*range(0, 48, 3), *range(1, 18, 3), 2, 5, 8]))
+# Three epochs of four steps. Validation labels are right in one problem and wrong in the others: there the best epoch is the
+# first, so that a resume must bring back weights that it did not train itself, and a rate that falls on a plateau has fallen.
 PROBLEMS = {
     "cnn, dropout, augment, adam": (
         small_cnn,
         Recipe(epochs=3, batch_size=12, augment=AUGMENT, seed=5),
+        TRAIN,
         coloured(12, seed=1),
     ),
     "batch norm, sgd, bad validation": (
         normed,
         Recipe(epochs=3, batch_size=12, optimiser="sgd", learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1),
+        TRAIN,
+        coloured(12, seed=1, shift_labels=1),
+    ),
+    "over-sampled, mixed, focal, averaged, clipped": (
+        small_cnn,
+        Recipe(epochs=3, batch_size=12, sampling="over", loss="focal", average=0.9, clip=0.5, augment=MIXED),
+        UNEVEN,
+        None,
+    ),
+    "plateau, averaged batch norm, bad validation": (
+        normed,
+        Recipe(epochs=3, batch_size=12, schedule="plateau", plateau_patience=1, average=0.5, learning_rate=0.01),
+        TRAIN,
         coloured(12, seed=1, shift_labels=1),
     ),
 }  # fmt: skip
-TRAIN = coloured(48)
-STEPS, EPOCHS = 12, 3
 
 
 class Recorder:
@@ -56,9 +83,9 @@ def recorded(data):
 
 
 def uninterrupted(problem):
-    make, recipe, validation = PROBLEMS[problem]
+    make, recipe, train, validation = PROBLEMS[problem]
     network = make(0)
-    return network, fit(network, TRAIN, validation, recipe)
+    return network, fit(network, train, validation, recipe)
 
 
 @pytest.fixture
@@ -143,6 +170,31 @@ def test_class_weights_weigh_each_picture_by_its_class(kind):
     assert abs(loss - losses.mean()) > 1e-3
 
 
+def test_the_focal_loss_is_trained_where_it_is_asked_for():
+    loss, _, losses = first_loss(Recipe(epochs=1, loss="focal", focal_gamma=3.0))
+    assert loss == pytest.approx(((1 - np.exp(-losses)) ** 3 * losses).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_mixed_pictures_are_judged_by_their_shares_of_each_class(kind, smoothing):
+    augment, weights = Augment(**{kind: 1.0}), np.array([0.5, 1.0, 4.0])
+    network = small_cnn(dropout=0.0)
+    pixels, shares = mixed(
+        to_batch(TRAIN.pictures), F.one_hot(torch.from_numpy(TRAIN.labels), 3).float(), TRAIN.hashes, augment, seed=0, epoch=0
+    )
+    with torch.no_grad():
+        logits = network(pixels)[0]
+    recipe = Recipe(epochs=1, batch_size=48, augment=augment, label_smoothing=smoothing)
+    result = fit(network, TRAIN, None, recipe, class_weights=weights)
+    losses, shares = -logits.log_softmax(dim=1).double().numpy(), shares.double().numpy()
+    smooth = (1 - smoothing) * shares + smoothing / 3
+    expected = (weights * smooth * losses).sum() / (weights * shares).sum()
+    assert result.history[0]["loss"] == pytest.approx(expected, rel=1e-5)
+    # Right is the class with the largest share.
+    assert result.history[0]["accuracy"] == (logits.numpy().argmax(axis=1) == shares.argmax(axis=1)).mean()
+
+
 def test_each_epochs_loss_is_of_that_epoch_alone():
     network, losses = small_cnn(dropout=0.0), []
 
@@ -208,7 +260,7 @@ def test_without_validation_the_last_epoch_stays():
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_killed_after_every_single_write_it_still_ends_in_the_same_weights(tmp_path, monkeypatch, every_step, problem):
-    make, recipe, validation = PROBLEMS[problem]
+    make, recipe, train, validation = PROBLEMS[problem]
     expected, whole = uninterrupted(problem)
     save = room.save_checkpoint
 
@@ -219,10 +271,10 @@ def test_killed_after_every_single_write_it_still_ends_in_the_same_weights(tmp_p
     monkeypatch.setattr(room, "save_checkpoint", save_and_die)
     for life in range(STEPS + EPOCHS):
         with pytest.raises(SystemExit):
-            fit(make(life), TRAIN, validation, recipe, checkpoint=tmp_path / "c")
+            fit(make(life), train, validation, recipe, checkpoint=tmp_path / "c")
     # The initial weights were others in each life: all but the first one's must come from the checkpoint.
     network = make(99)
-    result = fit(network, TRAIN, validation, recipe, checkpoint=tmp_path / "c")
+    result = fit(network, train, validation, recipe, checkpoint=tmp_path / "c")
     assert not changed(copied(expected), copied(network))
     assert (result.history, result.best_epoch, result.best_loss) == (whole.history, whole.best_epoch, whole.best_loss)
 
@@ -231,7 +283,7 @@ def test_killed_after_every_single_write_it_still_ends_in_the_same_weights(tmp_p
 @pytest.mark.parametrize("step", [1, 3, 4, 6, 8, STEPS])
 def test_ctrl_c_at_any_step_loses_nothing(tmp_path, monkeypatch, problem, step):
     monkeypatch.setattr(room, "REDRAW_SECONDS", -1.0)
-    make, recipe, validation = PROBLEMS[problem]
+    make, recipe, train, validation = PROBLEMS[problem]
     expected, whole = uninterrupted(problem)
 
     def press(event):
@@ -239,10 +291,10 @@ def test_ctrl_c_at_any_step_loses_nothing(tmp_path, monkeypatch, problem, step):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(InterruptedRunError, match=f"Stopped in training at step {step} of 12") as stopped:
-        fit(make(0), TRAIN, validation, recipe, checkpoint=tmp_path / "c", on_event=press)
+        fit(make(0), train, validation, recipe, checkpoint=tmp_path / "c", on_event=press)
     assert stopped.value.exit_code == 130
     network = make(1)
-    result = fit(network, TRAIN, validation, recipe, checkpoint=tmp_path / "c")
+    result = fit(network, train, validation, recipe, checkpoint=tmp_path / "c")
     assert not changed(copied(expected), copied(network))
     assert result.history == whole.history
 
@@ -250,17 +302,17 @@ def test_ctrl_c_at_any_step_loses_nothing(tmp_path, monkeypatch, problem, step):
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_signal_between_two_epochs_is_obeyed_at_once_even_after_the_last(tmp_path, epoch):
     problem = "batch norm, sgd, bad validation"
-    make, recipe, validation = PROBLEMS[problem]
+    make, recipe, train, validation = PROBLEMS[problem]
 
     def terminate(event):
         if isinstance(event, Epoch) and event.epoch == epoch:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(InterruptedRunError, match=f"step {4 * epoch} of 12") as stopped:
-        fit(make(0), TRAIN, validation, recipe, checkpoint=tmp_path / "c", on_event=terminate)
+        fit(make(0), train, validation, recipe, checkpoint=tmp_path / "c", on_event=terminate)
     assert stopped.value.exit_code == 143
     network = make(1)
-    fit(network, TRAIN, validation, recipe, checkpoint=tmp_path / "c")
+    fit(network, train, validation, recipe, checkpoint=tmp_path / "c")
     assert not changed(copied(uninterrupted(problem)[0]), copied(network))
 
 
@@ -276,7 +328,7 @@ def test_a_stop_without_a_checkpoint_is_a_stop_too():
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("done", [2, 7])
 def test_a_listener_that_fails_costs_the_steps_since_the_last_write(tmp_path, monkeypatch, every_step, problem, done):
-    make, recipe, validation = PROBLEMS[problem]
+    make, recipe, train, validation = PROBLEMS[problem]
 
     def fail(event):
         if isinstance(event, Progress) and event.done == done:
@@ -284,20 +336,20 @@ def test_a_listener_that_fails_costs_the_steps_since_the_last_write(tmp_path, mo
 
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(BrokenPipeError):
-        fit(make(0), TRAIN, validation, recipe, checkpoint=tmp_path / "c", on_event=fail)
+        fit(make(0), train, validation, recipe, checkpoint=tmp_path / "c", on_event=fail)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert load_checkpoint(tmp_path / "c")[1]["step"] == done - 1
     network = make(1)
-    fit(network, TRAIN, validation, recipe, checkpoint=tmp_path / "c")
+    fit(network, train, validation, recipe, checkpoint=tmp_path / "c")
     assert not changed(copied(uninterrupted(problem)[0]), copied(network))
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_finished_training_is_not_repeated(tmp_path, problem):
-    make, recipe, validation = PROBLEMS[problem]
+    make, recipe, train, validation = PROBLEMS[problem]
     first = make(0)
-    whole = fit(first, TRAIN, validation, recipe, checkpoint=tmp_path / "c")
-    recorder, pictures = recorded(TRAIN)
+    whole = fit(first, train, validation, recipe, checkpoint=tmp_path / "c")
+    recorder, pictures = recorded(train)
     second = make(1)
     assert fit(second, pictures, validation, recipe, checkpoint=tmp_path / "c") == whole
     assert recorder.asked == []
@@ -383,7 +435,7 @@ def test_each_epoch_changes_the_pictures_anew(monkeypatch):
         drawn.append((augment, seed, epoch))
         return pixels
 
-    monkeypatch.setattr(room, "augmented", augmented)
+    monkeypatch.setattr(step, "augmented", augmented)
     fit(small_cnn(), TRAIN, None, Recipe(epochs=2, batch_size=24, augment=AUGMENT, seed=7))
     assert drawn == [(AUGMENT, 7, 0), (AUGMENT, 7, 0), (AUGMENT, 7, 1), (AUGMENT, 7, 1)]
 
@@ -429,6 +481,13 @@ def test_the_seed_decides_order_dropout_and_changes(what):
     assert changed(*map(copied, networks))
 
 
+def test_each_step_drops_other_units(monkeypatch):
+    network, drawn = small_cnn(), []
+    monkeypatch.setattr(torch, "manual_seed", drawn.append)
+    fit(network, TRAIN, None, Recipe(epochs=2, batch_size=12))
+    assert len(set(drawn)) == len(drawn) == 8
+
+
 def test_pictures_may_lie_in_a_file(tmp_path):
     np.save(tmp_path / "pictures.npy", TRAIN.pictures)
     mapped = LabelledPictures(np.load(tmp_path / "pictures.npy", mmap_mode="r"), TRAIN.labels, TRAIN.hashes)
@@ -436,6 +495,154 @@ def test_pictures_may_lie_in_a_file(tmp_path):
     results = [fit(n, data, data, Recipe(epochs=1, batch_size=12)) for n, data in zip(networks, (TRAIN, mapped), strict=True)]
     assert results[0].history == results[1].history
     assert not changed(*map(copied, networks))
+
+
+@pytest.mark.parametrize("sampling", ["over", "sqrt", "under"])
+def test_sampling_decides_how_many_pictures_of_each_class_an_epoch_shows(sampling):
+    # 16, 6 and 3 pictures; the square roots of 16 * 6 and 16 * 3 are 9.8 and 6.9
+    expected = {"over": [16, 16, 16], "sqrt": [16, 10, 7], "under": [3, 3, 3]}[sampling]
+    recorder, pictures = recorded(UNEVEN)
+    events = []
+    recipe = Recipe(epochs=2, batch_size=8, sampling=sampling)
+    result = fit(small_cnn(), pictures, None, recipe, on_event=events.append)
+    shown = np.concatenate(recorder.asked)
+    assert (np.bincount(UNEVEN.labels[shown]) == 2 * np.array(expected)).all()
+    steps = max(1, round(sum(expected) / 8))
+    assert events[0] == Phase("training", 2 * steps, "steps")
+    assert len(recorder.asked) == 2 * steps
+    assert len(result.history) == 2
+
+
+def test_a_picture_that_is_drawn_again_is_changed_otherwise(monkeypatch):
+    drawn = []
+
+    def augmented(pixels, hashes, augment, *, seed, epoch):
+        drawn.extend(hashes.tolist())
+        return pixels
+
+    monkeypatch.setattr(step, "augmented", augmented)
+    fit(small_cnn(), UNEVEN, None, Recipe(epochs=1, batch_size=8, sampling="over"))
+    assert len(drawn) == len(set(drawn)) == 48
+    assert set(UNEVEN.hashes.tolist()) <= set(drawn)
+
+
+@pytest.mark.parametrize("architecture", ["timm", "torchvision"])
+def test_stochastic_depth_is_drawn_by_counter_too(architecture):
+    """Which paths are dropped does not depend on torch's own numbers, but on the seed."""
+
+    def network():
+        if architecture == "timm":
+            backbone = timm().create_model("test_vit", num_classes=0, img_size=16, patch_size=8, drop_path_rate=0.5)
+            return PixelNetwork(nn.Identity(), backbone, nn.Linear(backbone.num_features, 3))
+        block = torchvision_models().convnext.CNBlock(3, layer_scale=0.5, stochastic_depth_prob=0.5)
+        return PixelNetwork(nn.Identity(), nn.Sequential(block, nn.Flatten()), nn.Linear(3 * 16 * 16, 3))
+
+    pictures, networks = coloured(24, size=16), [seeded(network, 0) for _ in range(3)]
+    for state, (trained, seed) in enumerate(zip(networks, (0, 0, 1), strict=True)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(state)
+            fit(trained, pictures, None, Recipe(epochs=1, batch_size=24, seed=seed))
+    assert not changed(copied(networks[0]), copied(networks[1]))
+    assert changed(copied(networks[0]), copied(networks[2]))
+
+
+# ---- the rate, and the length of a step
+
+
+def rates_of(monkeypatch, recipe, validation=None, train=TRAIN):
+    rates = []
+    monkeypatch.setattr(step, "set_rate", lambda optimiser, rate: rates.append(rate))
+    return rates, fit(normed(), train, validation, recipe)
+
+
+def test_the_rate_falls_by_ten_after_each_plateau(monkeypatch):
+    planned = iter([0.9, 0.8, 0.8, 0.85, 0.7, 0.7, 0.71])
+    monkeypatch.setattr(room._Loop, "_validate", lambda loop, validation: {"validation_loss": next(planned)})
+    recipe = Recipe(epochs=7, batch_size=24, learning_rate=0.5, warm_up=0.1, schedule="plateau", plateau_patience=2)
+    rates, _ = rates_of(monkeypatch, recipe, TRAIN)
+    # Two steps an epoch, 14 in all, two of them to warm up. Epochs 3 and 4 were no better than 2: from epoch 5 on a tenth;
+    # epochs 6 and 7 were no better than 5, but nothing comes after them.
+    assert rates == pytest.approx([0.25, *[0.5] * 7, *[0.05] * 6])
+
+
+def test_a_constant_rate_stays(monkeypatch):
+    rates, _ = rates_of(monkeypatch, Recipe(epochs=2, batch_size=12, learning_rate=0.5, warm_up=0.2, schedule="constant"))
+    assert rates == pytest.approx([0.25, *[0.5] * 7])
+
+
+def test_a_plateau_without_validation_is_refused_with_a_way_on():
+    with pytest.raises(SettingsError, match=r"no validation part.*cosine or constant"):
+        fit(small_cnn(), TRAIN, None, Recipe(epochs=1, schedule="plateau"))
+
+
+def test_training_again_without_validation_the_rate_falls_where_it_fell_before(monkeypatch):
+    losses = [0.9, 0.91, 0.92, 0.8, 0.81]
+    trial = FitResult([{"validation_loss": loss} for loss in losses], 4, 0.8, "", 1.0)
+    recipe = Recipe(epochs=5, batch_size=48, learning_rate=1.0, warm_up=0.0, schedule="plateau", plateau_patience=2)
+    rates, _ = rates_of(monkeypatch, replayed(recipe, trial).model_copy(update={"epochs": 4}))
+    assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1])
+    assert replayed(Recipe(epochs=5), trial) == Recipe(epochs=5)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-3])
+def test_no_step_is_longer_than_the_clipped_gradient(clip):
+    network = small_cnn()
+    before = copied(network)
+    recipe = Recipe(epochs=1, batch_size=48, optimiser="sgd", momentum=0.0, learning_rate=0.5, warm_up=0.0, clip=clip)
+    fit(network, TRAIN, None, recipe)
+    length = sum(float((copied(network)[name] - value).double().square().sum()) for name, value in before.items()) ** 0.5
+    # One step of plain descent goes rate * |gradient|, and the gradient is cut to the length clip.
+    assert length == pytest.approx(0.5 * clip, rel=1e-3) if clip else length > 0.01
+
+
+# ---- the average of the weights
+
+
+def test_the_final_network_is_the_average_over_the_steps(monkeypatch):
+    after, network = [], normed()
+    initial = copied(network)
+    learn = step.Stepper._learn
+
+    def note(stepper, loss, rate):
+        learn(stepper, loss, rate)
+        after.append(copied(stepper.network))
+
+    monkeypatch.setattr(step.Stepper, "_learn", note)
+    fit(network, TRAIN, None, Recipe(epochs=2, batch_size=12, average=0.3))
+    # The share that is kept: 1/10, 2/11, 3/12, then 0.3, as 4/13 is more
+    for name in ("head.weight", "backbone.stem.weight", "backbone.stages.0.running_mean"):
+        expected = initial[name].double()
+        for weights, kept in zip(after, [0.1, 2 / 11, 0.25, *[0.3] * 5], strict=True):
+            expected = kept * expected + (1 - kept) * weights[name]
+        torch.testing.assert_close(network.state_dict()[name].double(), expected, rtol=1e-5, atol=1e-7)
+    counter = "backbone.stages.0.num_batches_tracked"
+    assert network.state_dict()[counter] == after[-1][counter] == 8
+
+
+def test_validation_judges_the_average_and_the_best_epochs_average_is_kept():
+    recipe = Recipe(epochs=3, batch_size=12, average=0.9, learning_rate=0.01)
+    wrong = coloured(12, seed=1, shift_labels=1)
+    network = normed()
+    result = fit(network, TRAIN, wrong, recipe)
+    assert result.best_epoch < 3
+    logits, _ = outputs_of(network, wrong.pictures, recipe)
+    loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(wrong.labels)).item()
+    assert loss == result.best_loss
+
+
+def test_the_validation_loss_is_that_of_the_average():
+    recipe, held = Recipe(epochs=1, batch_size=12, average=0.9, learning_rate=0.01), coloured(12, seed=1)
+    alone = normed()
+    fit(alone, TRAIN, None, recipe)  # ends in the average
+    logits, _ = outputs_of(alone, held.pictures, recipe)
+    expected = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(held.labels)).item()
+    assert fit(normed(), TRAIN, held, recipe).history[0]["validation_loss"] == expected
+
+
+def test_averaging_does_not_change_what_is_learned_from():
+    plain = fit(normed(), TRAIN, None, Recipe(epochs=3, batch_size=12))
+    validated = fit(normed(), TRAIN, coloured(12), Recipe(epochs=3, batch_size=12, average=0.9))
+    assert [row["loss"] for row in plain.history] == [row["loss"] for row in validated.history]
 
 
 # ---- what is frozen
@@ -465,34 +672,9 @@ def test_only_the_last_blocks_learn():
     assert parts == {"backbone.stages.2", "backbone.stages.3", "head"}
 
 
-# ---- how long it will take
-
-
-@pytest.mark.parametrize("make", [small_cnn, normed])
-def test_measuring_the_pace_changes_nothing(make):
-    network = make()
-    before, modes, state = copied(network), [m.training for m in network.modules()], torch.get_rng_state()
-    pace = measure_pace(network, TRAIN, Recipe(epochs=5, batch_size=12, unfreeze="head"), seconds=0.05)
-    assert not changed(before, copied(network))
-    assert [m.training for m in network.modules()] == modes
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
-    assert torch.equal(torch.get_rng_state(), state)
-    assert pace.evaluation > 0
-    assert 0 < pace.training < 1
-
-
-@pytest.mark.parametrize(("gain", "winner"), [(1.1, "fp32"), (1.2, "bf16"), (0.5, "fp32")])
-def test_bf16_is_taken_where_it_gains_fifteen_percent(monkeypatch, gain, winner):
-    paces = {"fp32": Pace(0.01, 0.002), "bf16": Pace(0.01 / gain, 0.001)}
-    monkeypatch.setattr(room, "measure_pace", lambda network, train, recipe, **options: paces[recipe.precision])
-    recipe, pace, reason = choose_precision(small_cnn(), TRAIN, Recipe(epochs=1))
-    assert (recipe.precision, pace) == (winner, paces[winner])
-    assert reason.startswith(f"100 pictures a second in fp32, {100 * gain:.0f} in bf16")
-
-
 def test_outputs_do_not_depend_on_where_a_batch_ends():
     network = normed()
-    pictures = coloured(2 * room.EVALUATION_BATCH + 3).pictures
+    pictures = coloured(2 * forward.EVALUATION_BATCH + 3).pictures
     whole, features = outputs_of(network, pictures, Recipe(epochs=1))
     assert whole.shape == (len(pictures), 3)
     assert features.shape == (len(pictures), 8)

@@ -1,41 +1,14 @@
-"""Optimisers, the schedule of their rate, and what is learned at all."""
-
-import math
+"""Optimisers, how each kind of parameter is decayed, and what is learned at all."""
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from torch import nn
 
-from eyebright.training.optim import freeze, make_optimiser, rate_factor, set_rate
+from eyebright.models.zoo import timm_network
+from eyebright.training.optim import freeze, make_optimiser, parameter_groups, set_rate
 from eyebright.training.recipe import Recipe
 
-from .toys import normed
-
-
-@pytest.mark.parametrize(("step", "expected"), [
-    (0, 0.5), (1, 1.0),  # warm-up over 0.2 * 10 = 2 steps
-    (2, 1.0),  # cos 0 = 1
-    (4, 0.5 + 0.25 * math.sqrt(2)),  # a quarter of the 8 steps that are left: cos(pi / 4) = sqrt(2) / 2
-    (6, 0.5),  # half: cos(pi / 2) = 0
-    (8, 0.5 - 0.25 * math.sqrt(2)),
-    (10, 0.0),
-])  # fmt: skip
-def test_the_rate_rises_and_falls_as_half_a_cosine(step, expected):
-    assert rate_factor(step, 10, 0.2) == pytest.approx(expected)
-
-
-def test_without_a_warm_up_the_first_step_has_the_full_rate():
-    assert rate_factor(0, 10, 0.0) == 1.0
-
-
-@given(st.integers(1, 500), st.floats(0, 0.99))
-def test_every_step_learns_and_the_rate_has_one_summit(steps, warm_up):
-    factors = [rate_factor(step, steps, warm_up) for step in range(steps)]
-    assert all(0 < factor <= 1 for factor in factors)
-    summit = factors.index(max(factors))
-    assert factors[: summit + 1] == sorted(factors[: summit + 1])
-    assert factors[summit:] == sorted(factors[summit:], reverse=True)
+from .toys import normed, small_cnn
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
@@ -50,6 +23,50 @@ def test_weights_are_decayed_and_biases_and_norms_are_not(optimiser):
         # The gradient is zero, so a step only decays: 2 * (1 - 0.1 * 0.5) = 1.9
         expected = 1.9 if parameter.ndim >= 2 else 2.0
         torch.testing.assert_close(parameter, torch.full_like(parameter, expected), msg=name)
+
+
+def kinds(network, recipe):
+    """The kind of each learned parameter, and the decay of each kind."""
+    name_of = {id(parameter): name for name, parameter in network.named_parameters()}
+    groups = parameter_groups(network, recipe)
+    members = {name_of[id(parameter)]: group["kind"] for group in groups for parameter in group["params"]}
+    return members, {group["kind"]: group["weight_decay"] for group in groups}
+
+
+def test_the_last_layer_can_have_a_decay_of_its_own():
+    members, decays = kinds(small_cnn(), Recipe(epochs=1, weight_decay=0.1, head_weight_decay=0.3))
+    assert decays == {"weights": 0.1, "head": 0.3, "plain": 0.0}
+    assert members == {
+        "backbone.0.weight": "weights",
+        "backbone.0.bias": "plain",
+        "backbone.3.weight": "weights",
+        "backbone.3.bias": "plain",
+        "backbone.7.weight": "weights",
+        "backbone.7.bias": "plain",
+        "head.weight": "head",
+        "head.bias": "plain",
+    }
+
+
+def test_without_one_the_last_layer_is_decayed_as_the_others():
+    members, decays = kinds(small_cnn(), Recipe(epochs=1, weight_decay=0.1))
+    assert members["head.weight"] == "weights"
+    assert decays == {"weights": 0.1, "plain": 0.0}
+    assert kinds(small_cnn(), Recipe(epochs=1, head_weight_decay=0.0))[1] == {"weights": 0.0, "head": 0.0, "plain": 0.0}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "test_vit"])
+def test_convolutions_and_attention_are_decayed_and_norms_and_biases_are_not(name):
+    network = timm_network(5, name=name)
+    members, _ = kinds(network, Recipe(epochs=1, weight_decay=0.1, head_weight_decay=0.3))
+    for path, module in network.named_modules():
+        own = {kind: members[f"{path}.{kind}"] for kind, _ in module.named_parameters(recurse=False)}
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            assert own.pop("weight") == ("head" if path == "head" else "weights")
+            assert set(own.values()) <= {"plain"}
+        elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+            assert own == {"weight": "plain", "bias": "plain"}
+    assert members.keys() == {name for name, _ in network.named_parameters()}
 
 
 def test_adams_decay_is_a_penalty_inside_the_gradient():

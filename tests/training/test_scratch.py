@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from eyebright.core.events import Epoch
+from eyebright.training import fit as fit_room
+from eyebright.training import scratch as scratch_room
 from eyebright.training.fit import Pace, epochs_in_words, outputs_of
+from eyebright.training.head import mean_log_loss
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import TrainingData, affordable_epochs, train_from_scratch
 
 from .toys import changed, coloured, copied, small_cnn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def learning_data(n=48, held=12, **options):
@@ -39,6 +44,13 @@ def test_a_pace_too_fast_for_the_clock_is_no_division_by_zero():
     assert affordable_epochs(Pace(0.0, 0.0), 10, 10, 1.0, refit=True, most=7) == 7
 
 
+def test_a_sampling_that_shows_more_pictures_affords_fewer_epochs():
+    pace = Pace(training=0.1, evaluation=0.05)
+    # 300 x 0.1 + 20 x 0.05 = 31 s an epoch, and 400 x 0.1 = 40 s for the refit
+    assert affordable_epochs(pace, 300, 20, 100, refit=False, most=50) == 3
+    assert affordable_epochs(pace, 300, 20, 150, refit=True, most=50, on_all=400) == 2
+
+
 def test_without_a_refit_the_logits_are_those_of_the_final_network_on_the_validation_part(tmp_path):
     network, data = small_cnn(), learning_data()
     learned = train_from_scratch(network, data, RECIPE, refit=False, checkpoints=tmp_path)
@@ -64,8 +76,35 @@ def test_a_refit_begins_again_from_the_initial_weights_for_as_many_epochs_as_wer
     alone = small_cnn()
     from eyebright.training.scratch import train_on_all
 
-    train_on_all(alone, data, RECIPE, best.epoch, tmp_path / "elsewhere", lambda event: None)
+    once = RECIPE.model_copy(update={"epochs": best.epoch, "patience": 0})
+    assert learned.again == once
+    train_on_all(alone, data, once, tmp_path / "elsewhere", lambda event: None)
     assert changed(copied(alone), copied(network)) == set()
+
+
+def test_a_refit_lets_the_rate_fall_where_it_fell_in_the_trial(tmp_path, monkeypatch):
+    losses = iter([0.9, 0.91, 0.92, 0.5, 0.6])
+    monkeypatch.setattr(fit_room._Loop, "_validate", lambda loop, validation: {"validation_loss": next(losses)})
+    asked = []
+    real = scratch_room.train_on_all
+
+    def spy(network, data, recipe, *rest):
+        asked.append((recipe.rate_falls, recipe.epochs))
+        return real(network, data, recipe, *rest)
+
+    monkeypatch.setattr(scratch_room, "train_on_all", spy)
+    recipe = RECIPE.model_copy(update={"epochs": 5, "schedule": "plateau", "plateau_patience": 2})
+    train_from_scratch(small_cnn(), learning_data(), recipe, refit=True, checkpoints=tmp_path)
+    assert asked == [((3,), 4)]  # epochs 2 and 3 were no better than 1; the best was epoch 4
+
+
+@pytest.mark.parametrize("update", [{"sampling": "over", "loss": "focal"}, {"average": 0.9}, {"clip": 0.1}])
+def test_what_is_held_out_is_judged_by_the_final_network_whatever_the_recipe(tmp_path, update):
+    network, data = small_cnn(), learning_data()
+    learned = train_from_scratch(network, data, RECIPE.model_copy(update=update), refit=False, checkpoints=tmp_path)
+    logits, _ = outputs_of(network, data.part(data.held_out).pictures, RECIPE)
+    np.testing.assert_allclose(learned.logits, logits, atol=1e-6)
+    assert learned.attempts[0].score == pytest.approx(mean_log_loss(logits, data.pictures.labels[data.held_out]), rel=1e-5)
 
 
 def test_validation_pictures_never_train_the_trial(tmp_path):

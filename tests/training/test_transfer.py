@@ -1,5 +1,7 @@
 """From a pretrained network to a classifier: planted temperatures, and fine-tuning that does not help."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from eyebright.training.transfer import (
 )
 
 from .toys import changed, coloured, copied, small_cnn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RECIPE = Recipe(epochs=2, batch_size=12, learning_rate=0.01)
 
@@ -59,7 +63,7 @@ def test_the_head_is_fitted_on_every_picture_with_the_strength_that_was_best(tmp
     assert choice.losses[choice.strength] == min(choice.losses.values())
     expected = fit_head(data.features, data.pictures.labels, 3, strength=choice.strength)
     np.testing.assert_allclose(network.head.weight.detach().numpy(), expected.weight, rtol=1e-6)
-    learned = head_result(data, choice, 1.0, "that is all")
+    learned = head_result(data, choice, RECIPE, 1.0, "that is all")
     assert [(attempt.kept, attempt.reason) for attempt in learned.attempts] == [(True, "that is all")]
     assert len(learned.rows) == 48
 
@@ -89,14 +93,32 @@ def test_the_choice_of_the_head_is_read_back_on_a_resume(tmp_path, monkeypatch):
     assert changed(before, copied(network)) == set()
 
 
+@pytest.mark.parametrize("class_weights", [None, np.array([1.0, 2.0, 3.0], np.float32)])
+def test_the_head_is_weighted_as_the_network_is_sampled(class_weights):
+    whole = transfer_data(small_cnn())
+    rows = np.isin(np.arange(48), [*range(0, 48, 3), *range(1, 13, 3), 2])  # 16, 4 and 1 pictures
+    uneven = TransferData(
+        whole.part(rows), whole.held_out[rows], 3, class_weights, features=whole.features[rows], folds=whole.folds[rows]
+    )
+    given = np.ones(3) if class_weights is None else class_weights
+    for sampling, drawn in (("none", [1, 1, 1]), ("over", [1, 4, 16]), ("under", [1, 4, 16]), ("sqrt", [1, 2, 4])):
+        weights = dataclasses.replace(uneven, sampling=sampling).row_weights
+        if weights is None:
+            assert sampling == "none"
+            assert class_weights is None
+            continue
+        expected = (given * drawn)[uneven.pictures.labels]
+        np.testing.assert_allclose(weights / weights[0], expected / expected[0], rtol=1e-5)
+
+
 # --- fine-tuning
 
 
-def tuned(tmp_path, network, *, refit=False):
+def tuned(tmp_path, network, *, refit=False, recipe=RECIPE):
     data = transfer_data(network)
     choice = transfer_head(network, data, checkpoints=tmp_path)
     before = copied(network)
-    learned = fine_tune(network, data, choice, RECIPE, refit=refit, checkpoints=tmp_path, head_seconds=2.5)
+    learned = fine_tune(network, data, choice, recipe, refit=refit, checkpoints=tmp_path, head_seconds=2.5)
     return data, choice, before, learned
 
 
@@ -141,10 +163,21 @@ def test_fine_tuning_that_is_better_is_kept_with_its_own_validation_logits(tmp_p
 def test_kept_fine_tuning_is_done_again_on_all_pictures_where_there_are_few(tmp_path, monkeypatch):
     spoil(monkeypatch, 1)
     again = []
-    monkeypatch.setattr(room, "train_on_all", lambda network, data, recipe, epochs, *rest: again.append(epochs))
+    monkeypatch.setattr(room, "train_on_all", lambda network, data, recipe, *rest: again.append(recipe.epochs))
     _, _, _, learned = tuned(tmp_path, small_cnn(), refit=True)
     assert again == [1]
     assert "then trained again on train and validation together for 1 epoch" in learned.ended
+
+
+def test_done_again_the_rate_falls_where_it_fell_on_a_plateau(tmp_path, monkeypatch):
+    spoil(monkeypatch, 1)
+    spoilt = room.fit
+    trial = FitResult([{"validation_loss": loss} for loss in (0.5, 0.6, 0.7)], 1, 0.5, "", 1.0)
+    monkeypatch.setattr(room, "fit", lambda *given, **options: spoilt(*given, **options) and trial)
+    falls = []
+    monkeypatch.setattr(room, "train_on_all", lambda network, data, recipe, *rest: falls.append(recipe.rate_falls))
+    tuned(tmp_path, small_cnn(), refit=True, recipe=RECIPE.model_copy(update={"schedule": "plateau", "plateau_patience": 2}))
+    assert falls == [(3,)]
 
 
 def test_the_head_that_fine_tuning_is_compared_with_has_not_seen_the_validation_part(tmp_path, monkeypatch):

@@ -1,10 +1,9 @@
 """The training loop: seeded by counters, checkpointed between steps, resumed to the same weights."""
 
-import copy
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eyebright.core import seeds
-from eyebright.core.arrays import ByteBatch, KeyHashes, Labels, Logits
-from eyebright.core.errors import DataError, InterruptedRunError, ResourceError
+from eyebright.core.errors import DataError, InterruptedRunError
 from eyebright.core.events import Epoch, OnEvent, Phase, Progress, silent
 from eyebright.core.files import sha256_of_json
 from eyebright.core.interrupt import StopRequest, stop_requests
 from eyebright.models.network import PixelNetwork
-from eyebright.training.augment import augmented, to_batch
 from eyebright.training.checkpoint import (
     load_checkpoint,
     network_tensors,
@@ -28,24 +25,27 @@ from eyebright.training.checkpoint import (
     restore_optimiser,
     save_checkpoint,
 )
-from eyebright.training.optim import freeze, make_optimiser, rate_factor, set_rate
+from eyebright.training.forward import LabelledPictures, outputs_of
+from eyebright.training.pace import Pace, choose_precision, measure_pace
 from eyebright.training.recipe import Recipe
+from eyebright.training.sampling import Draws, epoch_draws, epoch_size
+from eyebright.training.schedule import Schedule, plateau_falls
+from eyebright.training.step import Stepper
+
+__all__ = [
+    "FitResult",
+    "LabelledPictures",
+    "Pace",
+    "choose_precision",
+    "epochs_in_words",
+    "fit",
+    "measure_pace",
+    "outputs_of",
+    "replayed",
+]
 
 CHECKPOINT_SECONDS = 30.0  # what a power cut may cost
-EVALUATION_BATCH = 128
 REDRAW_SECONDS = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelledPictures:
-    """Prepared pictures [n, 3, height, width] in uint8, their labels, and the hashes of their keys."""
-
-    pictures: ByteBatch
-    labels: Labels
-    hashes: KeyHashes
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclasses.dataclass
@@ -83,45 +83,47 @@ def fit(
     stage: str = "training",
     checkpoint: Path | None = None,
     class_weights: np.ndarray | None = None,
+    teacher: nn.Module | None = None,
     on_event: OnEvent = silent,
 ) -> FitResult:
     """Trains ``network`` in place; it ends in the epoch of least validation loss, or the last one where there is none.
 
+    The validation loss is the plain log loss, whatever is trained on; where the recipe averages the weights, it is theirs, and
+    they are what is kept.
+    A ``teacher``'s answers to the changed pictures, logits first as a network of ours gives them, are half of each target.
     With a ``checkpoint`` it is written at least every half minute, at each epoch's end and on Ctrl-C; where the file exists
     already, training goes on from it, to the same weights as without the interruption (equal threads, same kind of machine).
-    Raises ``InterruptedRunError`` when stopped, and ``ResourceError`` when the loss is no longer a number.
+    Raises ``InterruptedRunError`` when stopped, ``ResourceError`` when the loss is no longer a number, and ``SettingsError``
+    for a plateau schedule without validation pictures.
     """
     devices = [recipe.device] if recipe.device != "cpu" else []
     with torch.random.fork_rng(devices=devices), stop_requests() as stop:
-        return _Loop(network, train, validation, recipe, stage, checkpoint, class_weights, on_event, stop).run()
+        stepper = Stepper(network, train, recipe, class_weights, teacher)
+        return _Loop(stepper, train, validation, recipe, stage, checkpoint, on_event, stop).run()
 
 
 class _Loop:
-    """The state that lives across steps: network, optimiser, best weights so far."""
+    """The state that lives across epochs: how far it is, what a step needs, and the best weights so far."""
 
     def __init__(
         self,
-        network: PixelNetwork,
+        stepper: Stepper,
         train: LabelledPictures,
         validation: LabelledPictures | None,
         recipe: Recipe,
         stage: str,
         checkpoint: Path | None,
-        class_weights: np.ndarray | None,
         on_event: OnEvent,
         stop: StopRequest,
     ) -> None:
-        self.network, self.train, self.validation, self.recipe = network, train, validation, recipe
+        self.network, self.stepper = stepper.network, stepper
+        self.train, self.validation, self.recipe = train, validation, recipe
         self.stage, self.checkpoint, self.on_event, self.stop = stage, checkpoint, on_event, stop
-        network.to(recipe.device)
-        if recipe.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-        self.frozen = freeze(network, network.blocks(), network.head, recipe.unfreeze)
-        self.optimiser = make_optimiser(network, recipe)
-        self.class_weights = None if class_weights is None else torch.from_numpy(class_weights).float().to(recipe.device)
         # Never a batch of one picture where more are wanted: a batch norm cannot learn from it.
-        self.batches = max(1, min(round(len(train) / recipe.batch_size), len(train) // min(2, recipe.batch_size)))
+        shown = epoch_size(train.labels, recipe.sampling)
+        self.batches = max(1, min(round(shown / recipe.batch_size), shown // min(2, recipe.batch_size)))
         self.steps = recipe.epochs * self.batches
+        self.schedule = Schedule(recipe, self.steps, watched=validation is not None)
         self.state = FitState()
         self.best: dict[str, Tensor] = {}
         self.saved = self.drawn = time.monotonic()
@@ -137,6 +139,8 @@ class _Loop:
             self._obey()
         if self.best:
             restore_network(self.network, self.best, "best")
+        elif self.stepper.average is not None:
+            self.stepper.average.apply()
         self.network.eval()
         state = self.state
         ended = state.ended or f"all {epochs_in_words(self.recipe.epochs)} were done"
@@ -146,11 +150,13 @@ class _Loop:
         """The rest of the current epoch, from the step where the state stands: none where only its close is missing."""
         epoch = len(self.state.history)
         start = self.state.step - epoch * self.batches
-        order = np.array_split(seeds.order(self.recipe.seed, "order", epoch, self.train.hashes), self.batches)
-        set_training(self.network, self.frozen, self.recipe)
+        draws = epoch_draws(self.train.labels, self.train.hashes, self.recipe.sampling, seed=self.recipe.seed, epoch=epoch)
+        order = np.array_split(seeds.order(self.recipe.seed, "order", epoch, draws.hashes), self.batches)
+        self.schedule.begin_epoch(_validation_losses(self.state.history), epoch)
+        self.stepper.set_training()
         clock = time.monotonic()
-        for rows in order[start:]:
-            self._step(np.sort(rows), epoch)  # sorted: a memory-mapped store is read in one direction
+        for chosen in order[start:]:
+            self._step(draws[np.sort(chosen)], epoch)  # sorted: a memory-mapped store is read in one direction
             self.state.seconds += time.monotonic() - clock
             clock = time.monotonic()
             self._talk(clock)
@@ -164,49 +170,32 @@ class _Loop:
             error.exit_code = 128 + (self.stop.signal or 2)
             raise error
 
-    def _step(self, rows: np.ndarray, epoch: int) -> None:
-        recipe, state = self.recipe, self.state
-        hashes = self.train.hashes[rows]
-        pixels = to_batch(self.train.pictures[rows]).to(recipe.device)
-        pixels = augmented(pixels, hashes, recipe.augment, seed=recipe.seed, epoch=epoch)
-        labels = torch.from_numpy(self.train.labels[rows]).to(recipe.device)
-        torch.manual_seed(seeds.integer(recipe.seed, "dropout", state.step))  # so that a resumed step drops the same units
-        set_rate(self.optimiser, recipe.learning_rate * rate_factor(state.step, self.steps, recipe.warm_up))
-        loss, logits = self._loss(pixels, labels)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        value = loss.item()
-        if not math.isfinite(value):
-            raise ResourceError(
-                f"The loss is {value} at step {state.step}: training has diverged. Lower --learning-rate "
-                f"({recipe.learning_rate:g} now), or use --precision fp32."
-            )
+    def _step(self, draws: Draws, epoch: int) -> None:
+        state = self.state
+        rate = self.recipe.learning_rate * self.schedule.factor(state.step)
+        loss, right = self.stepper.step(draws, epoch=epoch, number=state.step, rate=rate)
         state.step += 1
-        state.loss_sum += value * len(rows)
-        state.correct += int((logits.argmax(dim=1) == labels).sum())
-        state.seen += len(rows)
-
-    def _loss(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if self.recipe.channels_last:
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with autocast(self.recipe):
-            logits, _ = self.network(pixels)
-        logits = logits.float()
-        loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing)
-        return loss, logits.detach()
+        state.loss_sum += loss * len(draws)
+        state.correct += right
+        state.seen += len(draws)
 
     def _close_epoch(self, seconds: float) -> None:
         state = self.state
         metrics = {"loss": state.loss_sum / state.seen, "accuracy": state.correct / state.seen}
         state.loss_sum, state.correct, state.seen = 0.0, 0, 0
-        if self.validation is not None:
-            metrics |= self._validate(self.validation)
+        epoch = len(state.history) + 1
+        with self._as_judged():
+            if self.validation is not None:
+                metrics |= self._validate(self.validation)
+            self._keep_best(epoch, metrics)
         state.history.append(metrics)
-        epoch = len(state.history)
         self.on_event(Epoch(self.stage, epoch, metrics, seconds))
-        self._keep_best(epoch, metrics)
         self._save()
+
+    def _as_judged(self) -> contextlib.AbstractContextManager[None]:
+        """Within, the network has the weights that are judged and kept: averaged where an average is made."""
+        average = self.stepper.average
+        return contextlib.nullcontext() if average is None else average.applied()
 
     def _validate(self, validation: LabelledPictures) -> dict[str, float]:
         logits, _ = outputs_of(self.network, validation.pictures, self.recipe)
@@ -232,7 +221,9 @@ class _Loop:
         self.saved = time.monotonic()
         if self.checkpoint is None:
             return
-        tensors = network_tensors(self.network, "network") | optimiser_tensors(self.network, self.optimiser) | self.best
+        tensors = network_tensors(self.network, "network") | optimiser_tensors(self.network, self.stepper.optimiser) | self.best
+        if self.stepper.average is not None:
+            tensors |= self.stepper.average.tensors()
         state = dataclasses.asdict(self.state)
         state["best_loss"] = None if math.isinf(self.state.best_loss) else self.state.best_loss
         state["recipe"] = self._signature()
@@ -251,7 +242,9 @@ class _Loop:
                 "or begin a new run."
             )
         restore_network(self.network, tensors, "network")
-        restore_optimiser(self.network, self.optimiser, tensors)
+        restore_optimiser(self.network, self.stepper.optimiser, tensors)
+        if self.stepper.average is not None:
+            self.stepper.average.restore(tensors)
         self.best = {name: value for name, value in tensors.items() if name.startswith("best/")}
         best_loss = state.pop("best_loss")
         self.state = FitState(**state, best_loss=math.inf if best_loss is None else best_loss)
@@ -271,85 +264,13 @@ def epochs_in_words(count: int) -> str:
     return "1 epoch" if count == 1 else f"{count} epochs"
 
 
-def set_training(network: nn.Module, frozen: list[nn.Module], recipe: Recipe) -> None:
-    """Training mode, but for what is frozen: there dropout is off and batch norms keep their statistics."""
-    network.train()
-    for block in frozen:
-        block.eval()
-    if recipe.frozen_norms:
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+def replayed(recipe: Recipe, trial: FitResult) -> Recipe:
+    """The recipe for training again without a validation part: a rate that fell on a plateau falls after the same epochs."""
+    if recipe.schedule != "plateau":
+        return recipe
+    falls = plateau_falls(_validation_losses(trial.history), recipe.plateau_patience)
+    return recipe.model_copy(update={"rate_falls": falls})
 
 
-@torch.no_grad()
-def outputs_of(
-    network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, *, on_event: OnEvent = silent, before: int = 0
-) -> tuple[Logits, np.ndarray]:
-    """Logits and features of prepared pictures, in the recipe's precision and layout.
-
-    Progress counts on from ``before``, for a caller that goes block by block.
-    """
-    network.eval().to(recipe.device)
-    logits, features = [], []
-    for pixels in _batches(pictures, recipe):
-        with autocast(recipe):
-            scores, inner = network(pixels)
-        logits.append(scores.float().cpu().numpy())
-        features.append(inner.float().cpu().numpy())
-        on_event(Progress(before + sum(map(len, logits))))
-    return np.concatenate(logits), np.concatenate(features)
-
-
-def _batches(pictures: ByteBatch, recipe: Recipe) -> Iterator[Tensor]:
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    for start in range(0, len(pictures), EVALUATION_BATCH):
-        yield to_batch(pictures[start : start + EVALUATION_BATCH]).to(recipe.device).contiguous(memory_format=layout)
-
-
-def autocast(recipe: Recipe) -> torch.autocast:
-    """The context in which the network runs in the recipe's precision."""
-    return torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.precision == "bf16")
-
-
-@dataclasses.dataclass(frozen=True)
-class Pace:
-    """Seconds a picture takes: in training, and in evaluation."""
-
-    training: float
-    evaluation: float
-
-
-def measure_pace(network: PixelNetwork, train: LabelledPictures, recipe: Recipe, *, seconds: float = 2.0) -> Pace:
-    """How long a picture takes with this recipe, from a few steps of a copy that is then thrown away."""
-    trial = copy.deepcopy(network)
-    rows = np.arange(min(len(train), recipe.batch_size))
-    sample = LabelledPictures(train.pictures[rows], train.labels[rows], train.hashes[rows])
-    once = recipe.model_copy(update={"epochs": 1, "batch_size": len(rows)})
-    with torch.random.fork_rng(devices=[]):
-        loop = _Loop(trial, sample, None, once, "timing", None, None, silent, StopRequest())
-        set_training(trial, loop.frozen, once)
-        loop._step(rows, 0)  # the first step allocates and is slower
-        times: list[float] = []
-        while sum(times) < seconds and len(times) < 20:
-            started = time.perf_counter()
-            loop._step(rows, 0)
-            times.append(time.perf_counter() - started)
-        outputs_of(trial, sample.pictures, recipe)
-        started = time.perf_counter()
-        outputs_of(trial, sample.pictures, recipe)
-        return Pace(float(np.median(times)) / len(rows), (time.perf_counter() - started) / len(rows))
-
-
-def choose_precision(network: PixelNetwork, train: LabelledPictures, recipe: Recipe) -> tuple[Recipe, Pace, str]:
-    """The recipe in the faster of fp32 and bf16, its pace, and the reason in words. Both are timed here, on a copy."""
-    paces = {
-        name: measure_pace(network, train, recipe.model_copy(update={"precision": name}), seconds=1.5)
-        for name in ("fp32", "bf16")
-    }
-    rates = {name: 1 / pace.training for name, pace in paces.items()}
-    winner = "bf16" if rates["bf16"] > 1.15 * rates["fp32"] else "fp32"
-    reason = f"{rates['fp32']:.0f} pictures a second in fp32, {rates['bf16']:.0f} in bf16" + (
-        "" if winner == "bf16" else "; bf16 is only taken where it gains 15 %"
-    )
-    return recipe.model_copy(update={"precision": winner}), paces[winner], reason
+def _validation_losses(history: list[dict[str, float]]) -> list[float]:
+    return [row["validation_loss"] for row in history if "validation_loss" in row]

@@ -1,7 +1,7 @@
-"""Optimisers and the schedule of their rate."""
+"""Optimisers: which parameters are learned, and how strongly each kind is decayed."""
 
-import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,32 +10,31 @@ from eyebright.training.recipe import Recipe
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the parameters that are to be learned.
-
-    Biases and norms are not decayed: shrinking them regularises nothing (He et al. 2019, "Bag of tricks", section 3.1).
-    """
-    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in learned if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    """The recipe's optimiser over the parameters that are to be learned, in the groups of ``parameter_groups``."""
+    groups = parameter_groups(network, recipe)
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=recipe.learning_rate, fused=True)
 
 
-def rate_factor(step: int, steps: int, warm_up: float) -> float:
-    """The share of the full rate at ``step`` of ``steps``: a linear rise, then half a cosine down to zero.
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """The parameters that are to be learned, by kind, each kind with its decay; ``kind`` is its name.
 
-    >>> [round(rate_factor(step, 10, 0.2), 2) for step in (0, 1, 2, 6)]
-    [0.5, 1.0, 1.0, 0.5]
+    ``weights``: convolutions, dense and attention layers, embeddings: ``weight_decay``. ``head``: the weights of the last
+    layer, a kind of its own where ``head_weight_decay`` is given. ``plain``: biases and norms, which are never decayed:
+    shrinking them regularises nothing (He et al. 2019, "Bag of tricks", section 3.1).
     """
-    rising = math.ceil(warm_up * steps)
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    decays = {"weights": recipe.weight_decay, "head": recipe.head_weight_decay, "plain": 0.0}
+    head = network.get_parameter("head.weight") if recipe.head_weight_decay is not None else None
+    members: dict[str, list[nn.Parameter]] = {kind: [] for kind in decays}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            kind = "head" if parameter is head else "weights" if parameter.ndim >= 2 else "plain"
+            members[kind].append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decays[kind], "kind": kind} for kind, parameters in members.items() if parameters
+    ]
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -11,7 +11,7 @@ from eyebright.core.arrays import Logits
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.report import Attempt
 from eyebright.models.network import PixelNetwork
-from eyebright.training.fit import FitResult, LabelledPictures, Pace, epochs_in_words, fit, outputs_of
+from eyebright.training.fit import FitResult, LabelledPictures, Pace, epochs_in_words, fit, outputs_of, replayed
 from eyebright.training.recipe import Recipe
 
 
@@ -34,7 +34,9 @@ class TrainingData:
 class Learned:
     """What came of the training, the weights apart, which are in the network that was handed in.
 
-    ``logits`` are predictions on the pictures ``rows`` by a model that had not seen them: for the temperature.
+    ``logits`` are predictions on the pictures ``rows`` by a model that had not seen them: for the temperature. ``again`` is the
+    recipe that repeats the training without a validation part, of 0 epochs where the head alone was kept and None for what is
+    no network; ``strength`` is that of the head it begins with, None for a network from scratch.
     """
 
     attempts: list[Attempt]
@@ -42,6 +44,8 @@ class Learned:
     rows: Int64[np.ndarray, "rows"]
     fitted_on: str
     ended: str
+    again: Recipe | None = None
+    strength: float | None = None
 
 
 def train_from_scratch(
@@ -72,9 +76,10 @@ def train_from_scratch(
     logits, _ = outputs_of(network, validation.pictures, recipe)
     ended = f"Training ended because {trial.ended}"
     seconds = trial.seconds
+    again = repeated(recipe, trial)
     if refit:
         network.load_state_dict(initial)
-        seconds += train_on_all(network, data, recipe, trial.best_epoch, checkpoints, on_event).seconds
+        seconds += train_on_all(network, data, again, checkpoints, on_event).seconds
         ended += (
             f". The network was then trained again on train and validation together for {epochs_in_words(trial.best_epoch)}"
         )
@@ -86,18 +91,21 @@ def train_from_scratch(
         kept=True,
         reason=trial.ended,
     )
-    return Learned([attempt], logits, np.flatnonzero(data.held_out), "validation logits", ended + ".")
+    return Learned([attempt], logits, np.flatnonzero(data.held_out), "validation logits", ended + ".", again)
 
 
-def train_on_all(
-    network: PixelNetwork, data: TrainingData, recipe: Recipe, epochs: int, checkpoints: Path, on_event: OnEvent
-) -> FitResult:
-    """Trains ``network`` on train and validation together, for ``epochs``, the rate falling to zero at their end."""
+def repeated(recipe: Recipe, trial: FitResult) -> Recipe:
+    """The recipe for training again without a validation part, for as many epochs as were best."""
+    return replayed(recipe, trial).model_copy(update={"epochs": trial.best_epoch, "patience": 0})
+
+
+def train_on_all(network: PixelNetwork, data: TrainingData, recipe: Recipe, checkpoints: Path, on_event: OnEvent) -> FitResult:
+    """Trains ``network`` on train and validation together by a ``repeated`` recipe: its rate falls to zero at its own end."""
     return fit(
         network,
         data.pictures,
         None,
-        recipe.model_copy(update={"epochs": epochs, "patience": 0}),
+        recipe,
         stage="training on all",
         checkpoint=checkpoints / "training-on-all.safetensors",
         class_weights=data.class_weights,
@@ -105,8 +113,14 @@ def train_on_all(
     )
 
 
-def affordable_epochs(pace: Pace, train: int, validation: int, seconds: float, *, refit: bool, most: int) -> int:
-    """How many epochs fit into ``seconds``, a refit on all pictures included; at most ``most``, and 0 where none fits."""
+def affordable_epochs(
+    pace: Pace, train: int, validation: int, seconds: float, *, refit: bool, most: int, on_all: int | None = None
+) -> int:
+    """How many epochs fit into ``seconds``, a refit on all pictures included; at most ``most``, and 0 where none fits.
+
+    ``train`` and ``on_all`` are how many pictures an epoch shows, in the trial and in the refit: where a sampling draws some
+    again or leaves some out, ``sampling.epoch_size`` knows. Without ``on_all`` the refit shows train and validation once.
+    """
     trial = train * pace.training + validation * pace.evaluation
-    again = (train + validation) * pace.training if refit else 0.0
+    again = (on_all or train + validation) * pace.training if refit else 0.0
     return max(0, min(most, int(seconds / max(trial + again, 1e-9))))

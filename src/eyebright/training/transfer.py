@@ -19,12 +19,13 @@ from scipy.optimize import minimize_scalar
 from eyebright.core.arrays import Features, Labels, Logits
 from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.report import Attempt
+from eyebright.data.balance import Sampling, sampling_weights
 from eyebright.models.network import PixelNetwork
 from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
 from eyebright.training.fit import epochs_in_words, fit, outputs_of
 from eyebright.training.head import STRENGTHS, HeadChoice, LinearHead, choose_strength, fit_head, mean_log_loss
 from eyebright.training.recipe import Recipe
-from eyebright.training.scratch import Learned, TrainingData, train_on_all
+from eyebright.training.scratch import Learned, TrainingData, repeated, train_on_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +34,19 @@ class TransferData(TrainingData):
 
     features: Features = dataclasses.field(kw_only=True)
     folds: Int64[np.ndarray, "n"] = dataclasses.field(kw_only=True)
+    sampling: Sampling = dataclasses.field(default="none", kw_only=True)
 
     @property
     def row_weights(self) -> np.ndarray | None:
-        """The weight of each picture's class, or None."""
-        return None if self.class_weights is None else self.class_weights[self.pictures.labels]
+        """The weight of each picture for the head, or None where all weigh the same.
+
+        The head sees every picture, once: where the recipe draws the classes more or less often, their weights stand for it.
+        """
+        labels, weights = self.pictures.labels, self.class_weights
+        if self.sampling != "none":
+            drawn = sampling_weights(labels, self.classes, sampling=self.sampling)
+            weights = drawn if weights is None else weights * drawn
+        return None if weights is None else weights[labels]
 
 
 def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Path, on_event: OnEvent = silent) -> HeadChoice:
@@ -62,12 +71,14 @@ def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Pat
     return choice
 
 
-def head_result(data: TransferData, choice: HeadChoice, seconds: float, ended: str) -> Learned:
+def head_result(data: TransferData, choice: HeadChoice, recipe: Recipe, seconds: float, ended: str) -> Learned:
     """The result of the head alone: kept, its temperature from out-of-fold logits."""
     attempt = head_attempt(data, choice, seconds, kept=True, reason=ended)
     rows = np.arange(len(data.pictures))
     folds = len(np.unique(data.folds))
-    return Learned([attempt], choice.out_of_fold, rows, f"out-of-fold logits of the head, {folds} folds", ended)
+    where = f"out-of-fold logits of the head, {folds} folds"
+    again = recipe.model_copy(update={"epochs": 0})
+    return Learned([attempt], choice.out_of_fold, rows, where, ended, again, choice.strength)
 
 
 def head_attempt(data: TransferData, choice: HeadChoice, seconds: float, *, kept: bool, reason: str) -> Attempt:
@@ -128,14 +139,18 @@ def fine_tune(
     ]
     if not better:
         ended = f"Fine-tuning was not kept: {verdict}."
-        return Learned(attempts, choice.out_of_fold, np.arange(len(labels)), "out-of-fold logits of the head", ended)
+        again = recipe.model_copy(update={"epochs": 0})
+        rows = np.arange(len(labels))
+        return Learned(attempts, choice.out_of_fold, rows, "out-of-fold logits of the head", ended, again, choice.strength)
     ended = f"Fine-tuning was kept: {verdict}; {trial.ended}"
+    again = repeated(recipe, trial)
     if refit:
-        train_on_all(network, data, recipe, trial.best_epoch, checkpoints, on_event)
+        train_on_all(network, data, again, checkpoints, on_event)
         ended += f"; then trained again on train and validation together for {epochs_in_words(trial.best_epoch)}"
     else:
         network.load_state_dict(tuned.state_dict())
-    return Learned(attempts, logits, np.flatnonzero(held), "validation logits of the fine-tuned model", ended + ".")
+    where = "validation logits of the fine-tuned model"
+    return Learned(attempts, logits, np.flatnonzero(held), where, ended + ".", again, choice.strength)
 
 
 def calibrated_loss(logits: Logits, labels: Labels) -> tuple[float, float]:
