@@ -11,12 +11,16 @@ from safetensors.torch import save_file
 
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import DataError, ModelError, SettingsError
-from eyebright.models.catalogue import BUILT_IN, MODELS, build, list_architectures, load_pretrained, read_weights
+from eyebright.models.catalogue import BUILT_IN, MODELS, build, list_architectures, load_pretrained, read_weights, resolve
 from eyebright.models.cnn import cnn
+from eyebright.models.names import FAMILIES, PUBLISHED
 
 
 @pytest.mark.parametrize(("name", "arguments", "width"), [
     ("cnn", {"height": 12, "width": 14, "hidden": 9}, 9),
+    ("lenet", {"height": 20, "width": 18, "grey": True, "hidden": 9}, 9),
+    ("mlp", {"height": 6, "width": 7, "hidden": 9, "layers": 3}, 9),
+    ("mobilenetv3_small", {"size": 32, "drop_path": 0.1}, 1024),
     ("lite0", {}, 1280),
     ("timm:test_vit", {}, 64),
     ("timm:vit_tiny_patch16_224", {"size": 32}, 192),
@@ -39,11 +43,42 @@ def test_initial_weights_come_from_torchs_current_generator():
 
 @pytest.mark.parametrize(("name", "hint"), [
     ("cn", "Did you mean cnn?"), ("lite", "Did you mean lite0"), ("timm:resnt18", "timm:resnet18"), ("timm:", "timm:NAME"),
-    ("quite another", "Known: .*torchvision:NAME"),
+    ("quite another", "Known: .*torchvision:NAME"), ("resnt50", r"Did you mean resnet50\?"), ("vgg", "mean vgg16 or vgg19"),
+    ("resnet18", "Did you mean timm:resnet18 or torchvision:resnet18"), ("lenet5", "Did you mean lenet"),
+    ("resnet18.a1_in1k", r"Did you mean timm:resnet18.a1_in1k\?"), ("cnn:", "Did you mean cnn"),
 ])  # fmt: skip
 def test_an_unknown_network_is_refused_with_a_suggestion(name, hint):
     with pytest.raises(SettingsError, match=rf"Unknown model .*{hint}"):
         build(Architecture(name=name), 3)
+
+
+@pytest.mark.parametrize(("name", "full"), [
+    ("xception", "timm:legacy_xception"), ("vgg16", "torchvision:vgg16"), ("timm:resnet18.a1_in1k", "timm:resnet18.a1_in1k"),
+    ("torchvision:alexnet", "torchvision:alexnet"), ("cnn", "cnn"),
+])  # fmt: skip
+def test_a_short_name_stands_for_a_network_and_any_other_for_itself(name, full):
+    assert resolve(name) == full
+
+
+@pytest.mark.parametrize("name", ["resnt50", "timm:resnt50", "torchvision:resnet18.a1_in1k", "timm:", "cnn:", ""])
+def test_only_names_that_can_be_built_are_resolved(name):
+    with pytest.raises(SettingsError, match="Unknown model"):
+        resolve(name)
+    with pytest.raises(SettingsError, match="Unknown model"):
+        build(Architecture(name=name), 3)
+
+
+def test_no_short_name_hides_another_model_and_each_stands_for_one_that_exists():
+    short = [one.name for one in PUBLISHED]
+    assert len({*short, *MODELS.targets(), *FAMILIES, "auto"}) == len(short) + len(MODELS.targets()) + len(FAMILIES) + 1
+    assert all(resolve(name) == one.network for name, one in zip(short, PUBLISHED, strict=True))
+
+
+def test_a_network_without_stochastic_depth_says_so():
+    for rate in (0.0, None):
+        build(Architecture(name="cnn", arguments={"height": 12, "width": 12, "drop_path": rate}), 3)
+    with pytest.raises(SettingsError, match=r"cnn has no stochastic depth to set. Leave out --drop-path"):
+        build(Architecture(name="cnn", arguments={"drop_path": 0.1}), 3)
 
 
 def test_the_list_names_what_can_be_built():
@@ -51,7 +86,7 @@ def test_the_list_names_what_can_be_built():
     assert listed["cnn"] == "none"
     assert listed["lite0"] == "installed"
     assert listed["timm:resnet18"] == listed["torchvision:resnet18"] == "download"
-    assert listed["timm:resnet34d"] == "download"
+    assert listed["timm:resnet34d"] == listed["resnet50"] == "download"
     assert set(MODELS.targets()) <= {info.name for info in BUILT_IN}
     assert len(listed) == len(list_architectures()) > 1000
 

@@ -64,6 +64,56 @@ def test_torchvisions_networks_give_logits_and_features(name):
     check_shapes(zoo.torchvision_network(7, name=name, size=size), size, width)
 
 
+def rates(network):
+    """The rate of each block that can be left out, in order; timm makes no layer for a rate of 0."""
+    kinds = ("DropPath", "StochasticDepth")
+    parts = [part for part in network.backbone.modules() if type(part).__name__ in kinds]
+    return [part.drop_prob if hasattr(part, "drop_prob") else part.p for part in parts]
+
+
+@pytest.mark.parametrize(("build", "name", "last"), [
+    (zoo.timm_network, "resnet50", 0.4), (zoo.timm_network, "vit_tiny_patch16_224", 0.4),
+    # timm counts EfficientNet's blocks as TensorFlow does: block i of 16 has i/16 of the rate
+    (zoo.timm_network, "efficientnet_b0", 0.4 * 15 / 16),
+    (zoo.torchvision_network, "efficientnet_b0", 0.4), (zoo.torchvision_network, "swin_t", 0.4),
+])  # fmt: skip
+def test_stochastic_depth_rises_to_the_rate_that_is_asked_for(build, name, last):
+    found = rates(build(2, name=name, size=64, drop_path=0.4))
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(last)
+
+
+def test_left_alone_stochastic_depth_is_what_the_publisher_set():
+    assert max(rates(zoo.torchvision_network(2, name="swin_t"))) == pytest.approx(0.2)  # Liu et al. 2021, appendix A2.1
+    assert set(rates(zoo.torchvision_network(2, name="swin_t", drop_path=0.0))) == {0.0}
+    assert not rates(zoo.timm_network(2, name="resnet50"))
+
+
+@pytest.mark.parametrize(("build", "name"), [
+    (zoo.timm_network, "densenet121"), (zoo.timm_network, "legacy_xception"), (zoo.torchvision_network, "squeezenet1_1"),
+])  # fmt: skip
+def test_a_rate_for_a_network_without_stochastic_depth_is_refused(build, name):
+    assert build(2, name=name, drop_path=0.0).head.out_features == 2  # nothing is asked of it
+    with pytest.raises(SettingsError, match=f"{name} has no stochastic depth to set. Leave out --drop-path"):
+        build(2, name=name, drop_path=0.1)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_an_impossible_rate_is_refused(rate):
+    for build in (zoo.timm_network, zoo.torchvision_network):
+        with pytest.raises(SettingsError, match="at least 0 and less than 1 was expected"):
+            build(2, name="resnet18", drop_path=rate)
+
+
+@pytest.mark.parametrize(("build", "name", "size", "own"), [
+    (zoo.torchvision_network, "alexnet", 32, 224), (zoo.timm_network, "inception_v3", 74, 299),
+    (zoo.torchvision_network, "vit_b_16", 40, 224), (zoo.timm_network, "vit_tiny_patch16_224", 10, 224),
+])  # fmt: skip
+def test_a_size_that_a_network_cannot_take_is_refused_before_it_is_trained(build, name, size, own):
+    with pytest.raises(SettingsError, match=rf"--size is {size}; .*:{name} cannot take .*made for {own} pixels: give a --size"):
+        build(2, name=name, size=size)
+
+
 @pytest.mark.parametrize(("build", "typo", "meant"), [
     (zoo.timm_network, "resnt18", "timm:resnet18"),
     (zoo.torchvision_network, "mobilenet_v3_smal", "torchvision:mobilenet_v3_small"),

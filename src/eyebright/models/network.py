@@ -38,7 +38,14 @@ class Luminance(nn.Module):
         return (pixels * self.weights).sum(dim=1, keepdim=True)  # n 3 h w -> n 1 h w
 
 
-class PixelNetwork(nn.Module):
+class Classifier(nn.Module):
+    """Anything that gives logits [n, classes] and features [n, width] for pixels [n, 3, height, width]."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class PixelNetwork(Classifier):
     """``head(backbone(prepare(pixels)))``: logits [n, classes] and features [n, width] from pixels [n, 3, height, width].
 
     ``backbone`` ends in features, ``head`` is the last linear layer, ``dropout`` acts on the features in training only.

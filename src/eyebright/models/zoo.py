@@ -1,8 +1,9 @@
 """timm's and torchvision's classification networks, by name, in the one shape of ``PixelNetwork``."""
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -68,36 +69,122 @@ def torchvision_names() -> list[str]:
     return names
 
 
-def timm_network(classes: int, *, name: str, size: int | None = None, dropout: float = 0.0) -> PixelNetwork:
-    """A timm network without weights of its own. ``size`` is passed on where the network is bound to one (ViT and kin)."""
+def timm_network(
+    classes: int, *, name: str, size: int | None = None, dropout: float = 0.0, drop_path: float | None = None
+) -> PixelNetwork:
+    """A timm network without weights of its own. ``size`` is passed on where the network is bound to one (ViT and kin).
+
+    ``drop_path`` is the rate of stochastic depth (Huang et al. 2016) at the last block, rising from 0 at the first; None leaves
+    what the publisher set. Raises ``SettingsError`` where the network has none, or cannot take pictures of ``size``.
+    """
     if name.split(".", maxsplit=1)[0] not in timm_names():
         raise SettingsError(unknown("model", f"timm:{name}", [f"timm:{known}" for known in timm_names()]))
-    try:
-        backbone = timm().create_model(name, num_classes=0, pretrained=False, **({"img_size": size} if size else {}))
-    except TypeError:
-        backbone = timm().create_model(name, num_classes=0, pretrained=False)  # not bound to a size
+    _check_rate(drop_path)
+    bound = {"img_size": size} if size else {}
+    depth = {} if drop_path is None else {"drop_path_rate": drop_path}
+    with _size_errors(f"timm:{name}", size):
+        backbone = _created(name, bound | depth, depth, bound)
+    if drop_path and not any(isinstance(part, timm().layers.DropPath) for part in backbone.modules()):
+        raise SettingsError(no_stochastic_depth(f"timm:{name}"))
     config = backbone.pretrained_cfg
     width = getattr(backbone, "head_hidden_size", None) or backbone.num_features
-    return PixelNetwork(
+    network = PixelNetwork(
         Normalise(config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)),
         backbone,
         nn.Linear(width, classes),
         dropout=dropout,
     )
+    _check_size(network, f"timm:{name}", size)
+    return network
 
 
-def torchvision_network(classes: int, *, name: str, size: int | None = None, dropout: float = 0.0) -> PixelNetwork:
-    """A torchvision network without weights. Its last layer gives way to ours; auxiliary classifiers are left out."""
+def _created(name: str, *attempts: dict[str, Any]) -> Any:
+    """timm's network with the first of ``attempts`` that it takes; with none of them where it knows neither size nor depth."""
+    for options in attempts:
+        try:
+            return timm().create_model(name, num_classes=0, pretrained=False, **options)
+        except TypeError:  # an argument that this network does not have
+            continue
+    return timm().create_model(name, num_classes=0, pretrained=False)
+
+
+def torchvision_network(
+    classes: int, *, name: str, size: int | None = None, dropout: float = 0.0, drop_path: float | None = None
+) -> PixelNetwork:
+    """A torchvision network without weights. Its last layer gives way to ours; auxiliary classifiers are left out.
+
+    ``drop_path`` and what is raised are as for ``timm_network``.
+    """
     if name not in torchvision_names():
         raise SettingsError(unknown("model", f"torchvision:{name}", [f"torchvision:{known}" for known in torchvision_names()]))
+    _check_rate(drop_path)
     arguments: dict[str, Any] = {"weights": None}
     if name in ("googlenet", "inception_v3"):
         arguments |= {"aux_logits": False, "init_weights": True}
     if name.startswith("vit_") and size:
         arguments["image_size"] = size
-    backbone = torchvision_models().get_model(name, **arguments)
+    with _size_errors(f"torchvision:{name}", size):
+        backbone = torchvision_models().get_model(name, **arguments)
+    if drop_path is not None:
+        _set_stochastic_depth(backbone, drop_path, name)
     width = _open_end(backbone, name)
-    return PixelNetwork(Normalise(IMAGENET_MEAN, IMAGENET_STD), backbone, nn.Linear(width, classes), dropout=dropout)
+    network = PixelNetwork(Normalise(IMAGENET_MEAN, IMAGENET_STD), backbone, nn.Linear(width, classes), dropout=dropout)
+    _check_size(network, f"torchvision:{name}", size)
+    return network
+
+
+def _set_stochastic_depth(backbone: nn.Module, drop_path: float, name: str) -> None:
+    """Scales the rates that the publisher set, so that the last block's is ``drop_path``. Not every builder has an argument."""
+    from torchvision.ops import StochasticDepth
+
+    layers = [part for part in backbone.modules() if isinstance(part, StochasticDepth)]
+    most = max((layer.p for layer in layers), default=0.0)
+    if drop_path and not most:
+        raise SettingsError(no_stochastic_depth(f"torchvision:{name}"))
+    for layer in layers:
+        layer.p *= drop_path / most
+
+
+def no_stochastic_depth(name: str) -> str:
+    """The sentence for a network that cannot leave out blocks."""
+    return (
+        f"{name} has no stochastic depth to set. Leave out --drop-path, or take a network that has: efficientnet_b0, "
+        "resnet50, deit_small."
+    )
+
+
+def _check_rate(drop_path: float | None) -> None:
+    if drop_path is not None and not 0 <= drop_path < 1:
+        raise SettingsError(f"--drop-path is {drop_path:g}; a rate of at least 0 and less than 1 was expected.")
+
+
+@torch.no_grad()
+def _check_size(network: PixelNetwork, name: str, size: int | None) -> None:
+    """Raises ``SettingsError`` where the network cannot take pictures of ``size``: it asks with a black one.
+
+    torch would say so too, but in its own words and in the middle of the first step.
+    """
+    if size is None or size == input_size(name):
+        return
+    with _size_errors(name, size):
+        network.eval()(torch.zeros(1, 3, size, size))
+    network.train()
+
+
+@contextlib.contextmanager
+def _size_errors(name: str, size: int | None) -> Iterator[None]:
+    """Turns what a network says of a size that it was not made for into a ``SettingsError``."""
+    try:
+        yield
+    except (RuntimeError, ValueError, AssertionError) as error:
+        own = input_size(name)
+        if size is None or size == own:
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".!")
+        raise SettingsError(
+            f"--size is {size}; {name} cannot take such pictures ({reason}). It was made for {own} pixels: "
+            "give a --size nearer to it."
+        ) from None
 
 
 def _open_end(backbone: nn.Module, name: str) -> int:
