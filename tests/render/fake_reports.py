@@ -1,22 +1,25 @@
 """Reports as a run would leave them, made up: six classes of rubbish, 43 signs, the least there can be, and a hostile one."""
 
-import base64
-import io
-import math
-
+import fake_findings
 import numpy as np
-from PIL import Image, ImageDraw
+from fake_parts import (
+    bootstrap,
+    class_figures,
+    curves,
+    parts,
+    precision_recall,
+    reliability,
+    repeated_curves,
+    roc_curve,
+    thumbnail,
+    wilson,
+)
 
 from eyebright.core.report import (
     Attempt,
     ChoiceMade,
-    ClassFigures,
-    CurvePoint,
     DataSummary,
-    Figure,
     Mistake,
-    PartCounts,
-    ReliabilityBin,
     Report,
     SamplePicture,
     Speed,
@@ -34,109 +37,6 @@ TRASH_CONFUSION = [
 ]
 
 
-def thumbnail(seed: int) -> str:
-    """A small picture with a shape in it, as a data URI."""
-    rng = np.random.default_rng(seed)
-    tint = tuple(int(value) for value in rng.integers(90, 215, 3))
-    image = Image.new("RGB", (128, 128), tint)
-    draw = ImageDraw.Draw(image)
-    x, y, size = (int(value) for value in rng.integers((16, 16, 36), (50, 50, 70)))
-    shape = (draw.ellipse, draw.rectangle)[seed % 2]
-    shape((x, y, x + size, y + size), fill=tuple(255 - value for value in tint))
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=70)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def wilson(right: int, n: int) -> Figure:
-    """A share with its interval (Wilson 1927)."""
-    rate, spread = right / n, 1.96**2 / n
-    middle, half = rate + spread / 2, 1.96 * math.sqrt(rate * (1 - rate) / n + spread / (4 * n))
-    low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
-    return Figure(value=rate, low=max(0.0, low), high=min(1.0, high), n=n, method="wilson")
-
-
-def bootstrap(value: float, half: float, n: int) -> Figure:
-    """A figure with an interval of ``half`` on each side."""
-    return Figure(value=value, low=max(0.0, value - half), high=value + half, n=n, method="bootstrap")
-
-
-def class_figures(names: list[str], confusion: np.ndarray) -> dict[str, ClassFigures]:
-    """What a confusion matrix says of each class."""
-    found = {}
-    for row, name in enumerate(names):
-        n, answers, right = int(confusion[row].sum()), int(confusion[:, row].sum()), int(confusion[row, row])
-        off = confusion[row].copy()
-        off[row] = 0
-        recall = wilson(right, n)
-        found[name] = ClassFigures(
-            precision=right / answers if answers else None,
-            recall=right / n,
-            f1=2 * right / (n + answers),
-            n=n,
-            recall_low=recall.low,
-            recall_high=recall.high,
-            roc_auc=0.9 + 0.099 * right / n,
-            most_confused_with=names[int(off.argmax())] if off.any() else None,
-        )
-    return found
-
-
-def roc_curve(area: float) -> list[tuple[float, float]]:
-    """A smooth curve y = x ** p with the area 1 / (p + 1)."""
-    power = 1 / area - 1
-    return [(round(x, 4), round(x**power, 4)) for x in np.linspace(0, 1, 60) ** 3]
-
-
-def reliability(n: int, lean: float) -> list[ReliabilityBin]:
-    """Ten bins of a model that is ``lean`` surer than right."""
-    weights = np.array([0, 1, 2, 3, 5, 8, 10, 14, 22, 60])
-    counts = (weights / weights.sum() * n).astype(int)
-    wobble = (0, 0.06, -0.05, 0.04, -0.03, 0.02, -0.02, 0.02, -0.01, 0.0)
-    return [
-        ReliabilityBin(confidence=0.05 + 0.1 * k, accuracy=max(0.0, 0.05 + 0.1 * k - lean + wobble[k]), n=int(counts[k]))
-        for k in range(10)
-    ]
-
-
-def curves() -> list[CurvePoint]:
-    """A head alone, then the whole network."""
-    points = [
-        CurvePoint(
-            stage="head",
-            epoch=epoch,
-            metrics={
-                "train_loss": 1.5 * math.exp(-epoch / 3) + 0.55,
-                "validation_loss": 1.4 * math.exp(-epoch / 3) + 0.62,
-                "validation_accuracy": 0.79 - 0.3 * math.exp(-epoch / 2),
-            },
-        )
-        for epoch in range(1, 7)
-    ]
-    return points + [
-        CurvePoint(
-            stage="whole network",
-            epoch=epoch,
-            metrics={
-                "train_loss": 0.6 * math.exp(-epoch / 4) + 0.05,
-                "validation_loss": 0.5 * math.exp(-epoch / 3) + 0.36 + 0.006 * epoch,
-                "validation_accuracy": 0.885 - 0.08 * math.exp(-epoch / 3),
-                "lr": 0.001,
-            },
-        )
-        for epoch in range(1, 13)
-    ]
-
-
-def parts(classes: dict[str, int]) -> dict[str, PartCounts]:
-    """Counts of four parts."""
-    shares = {"train": 0.74, "validation": 0.1, "calibration": 0.08, "test": 0.08}
-    counted = {part: {name: round(n * share) for name, n in classes.items()} for part, share in shares.items()}
-    return {
-        part: PartCounts(n=sum(each.values()), classes=each, groups=sum(each.values()) - 3) for part, each in counted.items()
-    }
-
-
 def trash() -> Report:
     """Everything there is, on six classes."""
     names, confusion = list(TRASH), np.array(TRASH_CONFUSION)
@@ -149,7 +49,7 @@ def trash() -> Report:
             "accuracy": wilson(right, n),
             "balanced_accuracy": bootstrap(0.842, 0.052, n),
             "f1_macro": bootstrap(0.851, 0.051, n),
-            "roc_auc_macro": bootstrap(0.978, 0.009, n),
+            "roc_auc_ovr": bootstrap(0.978, 0.009, n),
             "ece": bootstrap(0.031, 0.018, n),
             "nll": bootstrap(0.412, 0.09, n),
             "brier": bootstrap(0.188, 0.04, n),
@@ -158,6 +58,8 @@ def trash() -> Report:
         classes=class_figures(names, confusion),
         confusion=TRASH_CONFUSION,
         roc={name: roc_curve(0.9 + 0.099 * confusion[row, row] / confusion[row].sum()) for row, name in enumerate(names)},
+        precision_recall=precision_recall(names, confusion),
+        subgroups=fake_findings.subgroups(worse=False),
         reliability={"before": reliability(n, 0.11), "after": reliability(n, 0.02)},
         baselines={
             "majority": {
@@ -217,6 +119,9 @@ def trash() -> Report:
             split="Split at random within each class, copies kept together.",
             fingerprint=hash_,
             duplicates=12,
+            near_duplicates=5,
+            near_pairs=fake_findings.near_pairs([(thumbnail(40 + k), thumbnail(40 + k)) for k in range(4)]),
+            shortcuts=fake_findings.shortcuts(),
             unreadable={
                 "glass/glass88.jpg": "The file ends in the middle of the picture.",
                 "paper/notes.jpg": "It is a text file.",
@@ -258,6 +163,8 @@ def trash() -> Report:
                 ChoiceMade(name="size", value="224", reason="the size the weights were trained at"),
                 ChoiceMade(name="budget", value="10 min", reason="asked for with --minutes 10"),
             ],
+            cross_validation=fake_findings.cross_validation(),
+            learning_curve=fake_findings.learning_curve(),
             ended="It ended because the time asked for was used; validation loss had stopped falling.",
         ),
         speed=[
@@ -271,6 +178,8 @@ def trash() -> Report:
                 form="onnx-int8", batch=1, threads=2, median_ms=5.1, p99_ms=7.7, pictures_per_second=196.0, n=200, megabytes=3.6
             ),
         ],
+        intended_use="To show at a recycling centre which bin a thing belongs in.\nA person looks at every answer.",
+        limits="Not for broken glass, not for batteries, and not for more than one thing at a time.",
         machine="AMD EPYC 7R13, 2 cores, 8 GiB, Linux 6.1",
         provenance={
             "eyebright": "0.1.0",
@@ -283,12 +192,24 @@ def trash() -> Report:
 
 
 def leaking() -> Report:
-    """The same, with pictures of the test part among the training ones."""
+    """The same in a bad way: copies in two parts, shortcuts, contradicting labels, folds and a site that differ."""
     report = trash()
-    leaks = ["12 test pictures are copies of training pictures."]
+    assert report.training
+    data = {
+        "leaks": ["12 test pictures are copies of training pictures."],
+        "near_pairs": fake_findings.near_pairs([(thumbnail(40 + k), thumbnail(40 + k)) for k in range(4)], torn=2),
+        "shortcuts": fake_findings.shortcuts("file size", "camera"),
+    }
+    training = {
+        "cross_validation": fake_findings.cross_validation((0.71, 0.87, 0.92, 0.86, 0.79)),
+        "learning_curve": None,
+        "curves": [*curves(), *repeated_curves()],
+    }
     return report.model_copy(
         update={
-            "data": report.data.model_copy(update={"leaks": leaks}),
+            "data": report.data.model_copy(update=data),
+            "training": report.training.model_copy(update=training),
+            "subgroups": fake_findings.subgroups(worse=True),
             "leaked": 12,
             "without_leaks": {"accuracy": wilson(168, 191), "f1_macro": bootstrap(0.836, 0.055, 191)},
         }
@@ -316,6 +237,8 @@ def signs() -> Report:
         classes=class_figures(names, confusion),
         confusion=confusion.tolist(),
         roc={name: roc_curve(0.93 + 0.0015 * k) for k, name in enumerate(names)},
+        precision_recall=precision_recall(names, confusion),
+        subgroups=[fake_findings.whole(n)],
         reliability={"before": reliability(n, 0.12)},
         baselines={"majority": {"accuracy": wilson(int(confusion[0].sum()), n), "balanced_accuracy": bootstrap(1 / 43, 0, n)}},
         title="German traffic signs",
@@ -382,6 +305,19 @@ def hostile() -> Report:
     }
     values["provenance"] = {evil: evil, "nested": {evil: [evil]}}
     values["training"] |= {"model": evil, "ended": evil}
+    values |= {"intended_use": evil, "limits": evil}
+    values["data"]["shortcuts"][0] |= {"cue": evil, "sentence": evil, "suspicious": True}
+    values["data"]["near_pairs"][0] |= {
+        "first": evil,
+        "second": evil,
+        "same_label": False,
+        "thumbnails": ("https://example.com/x.png", "data:text/html,x"),
+    }
+    values["training"]["cross_validation"]["how"] = evil
+    values["training"]["learning_curve"] |= {"how": evil, "advice": [evil]}
+    for name, row in zip(HOSTILE_NAMES, values["subgroups"], strict=False):
+        row |= {"column": name, "value": name}
+        row["difference"] = {"value": -0.2, "low": -0.3, "high": -0.1, "n": 203, "method": "bootstrap"}
     for point in values["training"]["curves"]:
         point["stage"] = evil
     values["training"]["choices"] = [{"name": evil, "value": evil, "reason": evil}]

@@ -53,6 +53,31 @@ def test_markup_in_names_is_escaped():
     assert "\\[link\\](http\\://example.com) \\| cell \\`code\\` www\\.example.com" in text
 
 
+def test_the_makers_own_words_stand_under_their_headings_and_the_fixed_advice_stays():
+    card = render_card(fake_reports.trash(), name="rubbish")
+    assert "## Intended use\n\nTo show at a recycling centre" in card
+    assert "## Limits\n\nNot for broken glass" in card
+    assert "## When not to trust it" in card
+    silent = render_card(fake_reports.signs(), name="signs")
+    assert "## Intended use\n\nIts makers did not state one." in silent
+    assert "## Limits" not in silent
+
+
+def test_shortcuts_that_are_suspicious_are_among_the_cautions():
+    assert "- The file size alone tells the 6 classes apart" in render_card(fake_reports.leaking(), name="rubbish")
+    assert "file size" not in render_card(fake_reports.trash(), name="rubbish")
+
+
+def test_folds_and_subgroups_are_told_in_short():
+    card = render_card(fake_reports.leaking(), name="rubbish")
+    assert "5 folds differ more than chance explains\\: accuracy 83 % ± 8" in card
+    assert (
+        "- site Bristol, the old building: accuracy 79 % (70 to 88), n = 61; worse than the others, by −14 (−25 to −3)" in card
+    )
+    assert "5 subgroups were compared" in card
+    assert "- site (empty)" not in card
+
+
 def test_an_empty_report_leaves_no_empty_headings():
     card = render_card(fake_reports.minimal(), name="empty")
     assert "## How well" not in card

@@ -9,7 +9,9 @@ import pytest
 
 from eyebright.core.report import Figure
 from eyebright.render import words
-from eyebright.render.html import flattened, headlines, render_report, safe_thumbnail
+from eyebright.render.html import render_report
+from eyebright.render.page import safe_thumbnail
+from eyebright.render.tables import flattened, headlines
 
 VOID = {"meta", "img", "br", "link", "input"}
 # SVG writes these in full; the parser sees them as ordinary elements.
@@ -151,7 +153,8 @@ def test_sections_without_data_vanish(rendered):
     assert sections == ["summary", "data", "provenance"]
     full = [each["id"] for each in Page(rendered["trash"]).named("section")]
     assert full == [
-        "summary", "data", "training", "classes", "confusions", "confidence", "mistakes", "figures", "speed", "provenance",
+        "summary", "data", "training", "classes", "subgroups", "confusions", "confidence", "mistakes", "figures", "speed",
+        "provenance",
     ]  # fmt: skip
 
 
@@ -172,7 +175,7 @@ def test_few_classes_get_numbers_and_many_get_a_heat_map(rendered):
 
 def test_an_undefined_figure_is_said_to_be_undefined():
     report = fake_reports.trash()
-    figures = {**report.figures, "roc_auc_macro": Figure(value=None, n=203, method="none")}
+    figures = {**report.figures, "roc_auc_ovr": Figure(value=None, n=203, method="none")}
     assert "not defined" in render_report(report.model_copy(update={"figures": figures}))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import eyebright.render.html
-from eyebright.render.html import _shade
+from eyebright.render.tables import shade
 
 LOOK = Path(eyebright.render.html.__file__).with_name("templates") / "look.css"
 
@@ -49,7 +49,7 @@ def test_text_stands_out_from_the_paper(scheme, name):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_numbers_stand_out_from_the_darkest_cell_of_the_matrix(scheme):
     colours = schemes()[scheme]
-    part = _shade(1, 1) / 100
+    part = shade(1, 1) / 100
     mixed = zip(channels(colours["accent"]), channels(colours["paper"]), strict=True)
     cell = [accent * part + paper * (1 - part) for accent, paper in mixed]
     assert contrast(channels(colours["ink"]), cell) >= 4.5

@@ -7,6 +7,7 @@ import pytest
 
 from eyebright.core.report import CurvePoint
 from eyebright.render import plots
+from eyebright.render.plots import scores
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,9 @@ def drawings() -> dict[str, str]:
         "roc": plots.roc(trash, name="e", label="ROC"),
         "many": plots.roc(signs, name="f", label="ROC of many"),
         "map": plots.confusion_map(signs, name="g", label="Map"),
+        "recall": plots.precision_recall(trash, name="h", label="Precision-recall"),
+        "recalls": plots.precision_recall(signs, name="i", label="Precision-recall of many"),
+        "learning": plots.learning_curve(trash.training.learning_curve, name="j", label="Learning curve"),
     }
 
 
@@ -65,4 +69,54 @@ def test_a_curve_s_metric_names_its_part_and_measure():
 
 
 def test_the_area_of_guessing_is_a_half():
-    assert plots.area([(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)]) == 0.5
+    assert scores.area([(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)]) == 0.5
+
+
+def test_the_steps_hold_the_average_precision():
+    # of four positives the ranks are 1, 2, 4 and 6: precision 1, 1, 3/4 and 4/6, each for a quarter of the recall
+    curve = [(0.25, 1.0), (0.5, 1.0), (0.75, 0.75), (1.0, 4 / 6)]
+    assert scores.area_of_steps(curve) == pytest.approx((1 + 1 + 3 / 4 + 4 / 6) / 4)
+    metrics = pytest.importorskip("sklearn.metrics")
+    ranked = [1, 1, 0, 1, 0, 1]
+    assert scores.area_of_steps(curve) == pytest.approx(metrics.average_precision_score(ranked, [6, 5, 4, 3, 2, 1]))
+
+
+def test_a_class_looks_the_same_in_both_plots_of_it():
+    for report in (fake_reports.trash(), fake_reports.signs()):
+        both = [list(areas)[:5] for areas in (plots.roc_areas(report), plots.average_precisions(report))]
+        in_roc, in_recall = (scores.styles(report, names) for names in both)
+        shared = set(in_roc) & set(in_recall)
+        assert shared
+        assert all(in_roc[name] == in_recall[name] for name in shared)
+        assert len(set(in_recall.values())) == len(in_recall) == 5
+
+
+def test_a_class_without_a_curve_is_left_out_of_the_plot():
+    report = fake_reports.trash()
+    assert "glass" not in plots.average_precisions(
+        report.model_copy(update={"precision_recall": {"glass": [], "metal": [(1, 1)]}})
+    )
+
+
+def test_trainings_that_repeat_the_main_one_are_counted_and_not_drawn():
+    curves = fake_reports.leaking().training.curves
+    stages = list(dict.fromkeys(point.stage for point in plots.main_curves(curves)))
+    assert stages == ["head", "whole network", "training on all", "distillation"]
+    assert [(n, many) for n, _, many in plots.repetitions(curves)] == [
+        (5, "folds"),
+        (3, "members of the ensemble"),
+        (2, "smaller training sets"),
+    ]
+
+
+def test_stages_without_a_measure_take_no_room_in_its_plot():
+    curves = plots.main_curves(fake_reports.leaking().training.curves)
+    svg = plots.training_curves(curves, "accuracy", name="k", label="Accuracy")
+    # six epochs of the head and twelve of the whole network have an accuracy; sixteen more have a loss alone
+    assert "whole network" in svg
+    assert "distillation" not in svg
+    assert plots.curve_series(curves, "accuracy")["validation"][0] == list(range(1, 19))
+
+
+def test_every_point_of_the_learning_curve_has_its_number_of_pictures(drawings):
+    assert all(f">{n}</text>" in drawings["learning"] for n in ("234", "467", "935", "1,870"))

@@ -1,4 +1,4 @@
-"""Rounding, names and findings."""
+"""Rounding and names."""
 
 import doctest
 
@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eyebright.core.report import Figure, ReliabilityBin
-from eyebright.render import card, plots, words
+from eyebright.core.report import Figure
+from eyebright.render import card, words
+from eyebright.render.plots import scores, style, training
 
 
-@pytest.mark.parametrize("module", [words, plots, card])
+@pytest.mark.parametrize("module", [words, card, style, scores, training])
 def test_the_examples_in_the_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted
@@ -56,45 +57,26 @@ def test_plain_text_is_printable_and_stays_so(text):
     assert not any(letter in once for letter in "\x00\n\r\u2028\u202e")
 
 
-def test_the_weightiest_confusion_counts_pictures_and_share():
-    # glass for metal: 4 of 40, 16 / 40 = 0.4; trash for paper: 2 of 11, 4 / 11 = 0.36
-    assert words.confusion_finding(fake_reports.trash()) == "Glass is taken for metal: 4 of 40 times"
-
-
-def test_the_class_that_is_missed_most_comes_first():
-    report = fake_reports.trash()
-    assert words.by_recall(report)[0][0] == "trash"
-    assert words.class_finding(report) == "Trash is missed most: 55 % of its 11 pictures found"
-
-
-def test_the_verdict_follows_the_interval():
-    report = fake_reports.trash()
-    assert words.verdict(report, "accuracy") == ("good", "better than always answering the most common class (24 %)")
-    weak = {"accuracy": Figure(value=0.26, low=0.2, high=0.32, n=203, method="wilson")}
-    assert words.verdict(report.model_copy(update={"figures": weak}), "accuracy").mark == "caution"
-    bad = {"accuracy": Figure(value=0.1, low=0.07, high=0.15, n=203, method="wilson")}
-    assert words.verdict(report.model_copy(update={"figures": bad}), "accuracy").mark == "bad"
-
-
-def test_a_smaller_error_is_the_better_one():
-    report = fake_reports.trash()
-    baselines = {"majority": {"nll": Figure(value=1.7, n=203, method="none")}}
-    assert words.verdict(report.model_copy(update={"baselines": baselines}), "nll").mark == "good"
-
-
-def test_the_calibration_error_is_the_weighted_gap():
-    # 30 pictures 0.1 off and 10 pictures 0.3 off: (30 * 0.1 + 10 * 0.3) / 40 = 0.15
-    bins = [ReliabilityBin(confidence=0.9, accuracy=0.8, n=30), ReliabilityBin(confidence=0.5, accuracy=0.8, n=10)]
-    assert words.expected_calibration_error(bins) == pytest.approx(0.15)
-    assert words.expected_calibration_error([]) is None
-
-
-def test_a_model_that_is_surer_than_right_is_called_so():
-    report = fake_reports.signs()
-    assert words.calibration_finding(report) == "It is surer than it is right"
-    assert words.calibration_finding(fake_reports.trash()) == "On the whole it is right as often as it says"
-
-
 def test_right_to_left_names_are_isolated_in_sentences():
     assert words.isolated("glass") == "glass"
     assert words.isolated("قطة") == "\u2068قطة\u2069"
+
+
+def test_figures_that_are_compared_have_the_decimals_of_the_least_exact():
+    wide = Figure(value=0.713, low=0.68, high=0.75, n=400, method="wilson")
+    narrow = Figure(value=0.8461, low=0.841, high=0.851, n=20_000, method="wilson")
+    assert words.value_text("accuracy", narrow) == "84.6 %"
+    assert words.value_texts("accuracy", [wide, narrow]) == ["71 %", "85 %"]
+
+
+def test_a_difference_of_next_to_nothing_has_no_sign():
+    assert words.points(Figure(value=-0.001, low=-0.05, high=0.049, n=400, method="bootstrap")) == "0 (−5 to +5)"
+
+
+def test_a_share_of_nearly_all_is_not_rounded_to_all_of_them():
+    assert words.spread_text("accuracy", 0.9988, 0.02) == "99.9 % ± 2"
+
+
+def test_what_makers_wrote_in_several_lines_is_one_paragraph():
+    report = words.cleaned(fake_reports.trash())
+    assert report.intended_use == "To show at a recycling centre which bin a thing belongs in. A person looks at every answer."

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from eyebright.core.events import Choice, Epoch, Event, Note, OnEvent, Phase, Progress
+from eyebright.core.words import duration
 
 PLAIN_INTERVAL = 10.0  # seconds between two progress lines in a log
 LIVE_INTERVAL = 0.1  # seconds between two redraws: faster only costs CPU time
@@ -34,20 +35,6 @@ def remaining_seconds(elapsed: float, done: int, total: int | None) -> float | N
     if not total or done <= 0:
         return None
     return elapsed * max(total - done, 0) / done
-
-
-def duration(seconds: float) -> str:
-    """A length of time in words, as exact as it deserves.
-
-    >>> duration(8.2), duration(100), duration(7260)
-    ('8 s', '1 min 40 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 @contextmanager

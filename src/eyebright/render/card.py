@@ -3,11 +3,12 @@
 import json
 import re
 
-from eyebright.core.report import Report
-from eyebright.render import words
+from eyebright.core.report import Report, Subgroup
+from eyebright.render import findings, words
 
 _CARD_METRICS = {"accuracy": "accuracy", "f1_macro": "f1"}  # our name: the hub's identifier of the kind
 _LISTED_CLASSES = 60
+_LISTED_SUBGROUPS = 12
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~!$@:])")
 
 
@@ -22,7 +23,11 @@ def render_card(report: Report, *, name: str, licence_of_weights: str | None = N
         _head(report, name, licence_of_weights),
         f"# {escaped(name)}",
         _recognises(report),
+        _intended_use(report),
+        _limits(report),
         _quality(report),
+        _folds(report),
+        _subgroups(report),
         _data(report),
         _cautions(report),
         _usage(),
@@ -92,6 +97,15 @@ def _recognises(report: Report) -> str:
     return "\n\n".join(part for part in (lead, f"It tells {classes} apart: {words.listed(shown)}.") if part)
 
 
+def _intended_use(report: Report) -> str:
+    told = escaped(report.intended_use) or "Its makers did not state one."
+    return f"## Intended use\n\n{told}"
+
+
+def _limits(report: Report) -> str:
+    return f"## Limits\n\n{escaped(report.limits)}" if report.limits else ""
+
+
 def _quality(report: Report) -> str:
     if not report.figures:
         return ""
@@ -100,19 +114,51 @@ def _quality(report: Report) -> str:
         for metric, figure in report.figures.items()
     ]
     told = [f"Measured on {words.plural(report.n, 'picture')} of the {escaped(report.part)} part; 95 % intervals in brackets."]
-    if words.imbalanced(report):
-        told.append(words.imbalance_sentence(report))
+    if findings.imbalanced(report):
+        told.append(findings.imbalance_sentence(report))
     if report.data.leaks:
         leaks = " ".join(report.data.leaks)
-        told.insert(0, f"**Leak:** {escaped(f'{leaks} {words.leak_sentence(report)}')}")
+        told.insert(0, f"**Leak:** {escaped(f'{leaks} {findings.leak_sentence(report)}')}")
     table = "\n".join(["| Figure | Value | n |", "| --- | --- | ---: |", *rows])
     return "\n\n".join(["## How well", *told, table, _against_baseline(report)]).rstrip()
 
 
 def _against_baseline(report: Report) -> str:
-    metric = "balanced_accuracy" if words.imbalanced(report) else "accuracy"
-    verdict = words.verdict(report, metric)
+    metric = "balanced_accuracy" if findings.imbalanced(report) else "accuracy"
+    verdict = findings.verdict(report, metric)
     return f"Its {words.metric_name(metric).lower()} is {escaped(verdict.text)}." if verdict else ""
+
+
+def _folds(report: Report) -> str:
+    found = report.training.cross_validation if report.training else None
+    if found is None or not found.folds:
+        return ""
+    told = f"{escaped(findings.folds_finding(found))} (mean and standard deviation over the folds)."
+    return (
+        f"## Cross-validation\n\n{told} That is of {escaped(found.how)}: it judges the way of training, on pictures that its "
+        "choices were also made on; the figures above judge this model on pictures that nothing was chosen on."
+    )
+
+
+def _subgroups(report: Report) -> str:
+    if not report.subgroups:
+        return ""
+    marked = [(row, verdict.text) for row in report.subgroups if (verdict := findings.subgroup_verdict(row))]
+    shown = sorted(marked, key=lambda pair: (pair[1] != "worse", pair[0].column, pair[0].value))[:_LISTED_SUBGROUPS]
+    lines = [_subgroup_line(row, word) for row, word in shown]
+    compared = words.plural(len(report.subgroups), "subgroup")
+    told = (
+        f"{escaped(findings.subgroup_finding(report.subgroups))}. {compared} {'was' if len(report.subgroups) == 1 else 'were'} "
+        f"compared with all other pictures of the {escaped(report.part)} part; of 20 alike, about 1 looks different by chance."
+    )
+    return "\n\n".join(["## Subgroups", told, *(["\n".join(lines)] if lines else [])])
+
+
+def _subgroup_line(row: Subgroup, word: str) -> str:
+    accuracy = row.figures.get("accuracy")
+    told = f"accuracy {words.percent(accuracy)}, " if accuracy else ""
+    difference = f", by {words.points(row.difference)} points" if row.difference else ""
+    return f"- {escaped(row.column)} {escaped(row.value)}: {told}n = {row.n:,}; {word} than the others{difference}"
 
 
 def _data(report: Report) -> str:
@@ -124,7 +170,8 @@ def _data(report: Report) -> str:
 
 
 def _cautions(report: Report) -> str:
-    found = list(dict.fromkeys([*report.cautions, *report.warnings]))
+    shortcuts = [shortcut.sentence for shortcut in report.data.shortcuts if shortcut.suspicious]
+    found = list(dict.fromkeys([*report.cautions, *report.warnings, *shortcuts]))
     if not found:
         return ""
     return "## When not to trust it\n\n" + "\n".join(f"- {escaped(caution)}" for caution in found)

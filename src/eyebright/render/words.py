@@ -1,13 +1,13 @@
-"""Figures and findings in words: rounded to what n supports, and calm. All functions are pure."""
+"""Names and numbers in words: printable, of bearable length, rounded to what n supports. All functions are pure."""
 
 import math
 import re
 import unicodedata
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from eyebright.core.report import ClassFigures, Evaluation, Figure, ReliabilityBin, Report
+from eyebright.core.report import Figure, Report
 
-IMBALANCE_LIMIT = 10.0  # over 10:1 accuracy mostly tells how the large classes do
 UNDEFINED = "not defined"
 
 _NAMES = {
@@ -18,7 +18,9 @@ _NAMES = {
     "precision_macro": "Macro precision",
     "recall_macro": "Macro recall",
     "roc_auc": "ROC-AUC",
-    "roc_auc_macro": "Macro ROC-AUC",
+    "roc_auc_ovr": "Macro ROC-AUC",
+    "precision_weighted": "Weighted precision",
+    "recall_weighted": "Weighted recall",
     "ece": "Calibration error",
     "ece_before": "Calibration error before",
     "nll": "Log loss",
@@ -34,7 +36,7 @@ _MEANINGS = {
     "accuracy": "how many answers are right",
     "balanced_accuracy": "recall, each class counting the same",
     "f1_macro": "precision and recall together, each class counting the same",
-    "roc_auc_macro": "how well each class is told from the rest; 0.5 is chance",
+    "roc_auc_ovr": "how well each class is told from the rest; 0.5 is chance",
     "ece": "how far its confidence is from how often it is right",
 }
 _BASELINES = {
@@ -70,17 +72,22 @@ def plain(text: str) -> str:
 
 
 def cleaned(report: Report) -> Report:
-    """The same report with every string, names and keys included, made ``plain``."""
-    return Report.model_validate(_plain_tree(report.model_dump()))
+    """The same report with every string, names and keys included, made ``plain``.
+
+    What its makers wrote in paragraphs of their own becomes one: a line's end in it is no character to be shown.
+    """
+    own = {"intended_use": " ".join(report.intended_use.split()), "limits": " ".join(report.limits.split())}
+    return Report.model_validate(plain_tree(report.model_dump() | own))
 
 
-def _plain_tree(value: Any) -> Any:
+def plain_tree(value: Any) -> Any:
+    """The same lists and dictionaries with every string in them, keys included, made ``plain``."""
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, dict):
-        return {_plain_tree(key): _plain_tree(item) for key, item in value.items()}
+        return {plain_tree(key): plain_tree(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain_tree(item) for item in value]
+        return [plain_tree(item) for item in value]
     return value
 
 
@@ -219,6 +226,14 @@ def value_text(metric: str, figure: Figure) -> str:
     return f"{value_only(figure, 100.0)} %" if is_share(metric) else value_only(figure)
 
 
+def value_texts(metric: str, figures: Sequence[Figure]) -> list[str]:
+    """The figures' values alone, all rounded to what the least exact of them supports, so that they can be compared."""
+    scale = 100.0 if is_share(metric) else 1.0
+    places = min((decimals(_width(figure) * scale) for figure in figures), default=0)
+    unit = " %" if is_share(metric) else ""
+    return [UNDEFINED if each.value is None else f"{_rounded(each.value * scale, places, scale)}{unit}" for each in figures]
+
+
 def interval_text(metric: str, figure: Figure) -> str:
     """The figure's interval alone; empty where there is none."""
     return _interval(figure, 100.0 if is_share(metric) else 1.0) if figure.value is not None else ""
@@ -231,6 +246,44 @@ def share(value: float | None, n: int) -> str:
     ('86 %', '')
     """
     return "" if value is None else percent(Figure(value=value, n=n, method="none"))
+
+
+def spread_text(metric: str, mean: float, spread: float) -> str:
+    """A mean with its standard deviation, both rounded to what the deviation supports.
+
+    >>> spread_text("accuracy", 0.8412, 0.0191), spread_text("log_loss", 0.4412, 0.052)
+    ('84.1 % ± 1.9', '0.44 ± 0.05')
+    """
+    scale = 100.0 if is_share(metric) else 1.0
+    places = decimals(2 * spread * scale)
+    return f"{_rounded(mean * scale, places, scale)}{' %' if is_share(metric) else ''} ± {spread * scale:.{places}f}"
+
+
+def points(figure: Figure) -> str:
+    """A difference of two shares in percentage points, signed, with its interval.
+
+    >>> points(Figure(value=-0.121, low=-0.194, high=-0.052, n=203, method="bootstrap"))
+    '−12 (−19 to −5)'
+    """
+    if figure.value is None:
+        return UNDEFINED
+    places = decimals(_width(figure) * 100)
+    value, *limits = (_signed(100 * each, places) for each in (figure.value, figure.low, figure.high) if each is not None)
+    return value + (f" ({limits[0]} to {limits[1]})" if len(limits) == 2 else "")
+
+
+def _signed(value: float, places: int) -> str:
+    text = f"{value:+.{places}f}".replace("-", "−")
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
+def correlation(value: float) -> str:
+    """A correlation near 1; that is said of the very same alone.
+
+    >>> correlation(0.9731), correlation(0.99962), correlation(1.0)
+    ('0.973', '0.999', '1')
+    """
+    return "1" if value >= 1 else f"{min(value, 0.999):.3f}"
 
 
 def metric_name(metric: str) -> str:
@@ -258,176 +311,3 @@ def baseline_name(baseline: str) -> str:
 def method_name(method: str) -> str:
     """How the interval was computed, in words."""
     return _METHODS.get(method, method)
-
-
-def duration(seconds: float) -> str:
-    """A time span as one would say it.
-
-    >>> duration(42), duration(754), duration(5400)
-    ('42 s', '12 min 34 s', '1 h 30 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def imbalanced(report: Report) -> bool:
-    """Whether the macro figures go in front."""
-    return report.data.imbalance > IMBALANCE_LIMIT
-
-
-def imbalance_sentence(report: Report) -> str:
-    """That the classes are uneven, and what follows for reading the figures."""
-    return (
-        f"The largest class has {report.data.imbalance:.0f} times as many pictures as the smallest. "
-        "Accuracy mostly tells how the large classes do, so the figures that count each class the same come first."
-    )
-
-
-def leak_sentence(report: Report) -> str:
-    """The figure with and without what leaked, the macro one where classes are uneven; empty where it is not known."""
-    names = ("f1_macro", "accuracy") if imbalanced(report) else ("accuracy", "f1_macro")
-    without = report.without_leaks or {}
-    for name in names:
-        if name in without and name in report.figures:
-            leaked = plural(report.leaked, "leaked picture") if report.leaked else "the leaked pictures"
-            return (
-                f"{metric_name(name)} is {figure_text(name, report.figures[name])} as measured, and "
-                f"{figure_text(name, without[name])} without {leaked}."
-            )
-    return "The figures below count these pictures too; they are better than new pictures will be."
-
-
-def best_baseline(report: Evaluation, metric: str) -> tuple[str, Figure] | None:
-    """The baseline that does best on ``metric``, and its figure."""
-    known = [(name, figures[metric]) for name, figures in report.baselines.items() if metric in figures]
-    defined = [(figure.value, name, figure) for name, figure in known if figure.value is not None]
-    if not defined:
-        return None
-    _, name, figure = (min if lower_is_better(metric) else max)(defined, key=lambda entry: entry[0])
-    return name, figure
-
-
-class Verdict(NamedTuple):
-    """``mark`` is good, caution or bad; ``text`` says it in words."""
-
-    mark: str
-    text: str
-
-
-def verdict(report: Evaluation, metric: str) -> Verdict | None:
-    """How the metric stands against its best baseline: clear of it, below it, or not told apart."""
-    figure, baseline = report.figures.get(metric), best_baseline(report, metric)
-    if figure is None or figure.value is None or baseline is None or baseline[1].value is None:
-        return None
-    low, high = (figure.value if limit is None else limit for limit in (figure.low, figure.high))
-    if lower_is_better(metric):
-        low, high, other = -high, -low, -baseline[1].value
-    else:
-        other = baseline[1].value
-    against = f"{baseline_name(baseline[0])} ({value_text(metric, baseline[1])})"
-    if low > other:
-        return Verdict("good", f"better than {against}")
-    if high < other:
-        return Verdict("bad", f"worse than {against}")
-    return Verdict("caution", f"not shown to be better than {against}")
-
-
-class Confusion(NamedTuple):
-    """``times`` of the ``n`` pictures of ``label`` were taken for ``answer``."""
-
-    label: str
-    answer: str
-    times: int
-    n: int
-
-
-def confusions(report: Evaluation) -> list[Confusion]:
-    """Every pair that was confused, the weightiest first: how many pictures and how large a share of the class both count."""
-    names = list(report.classes)
-    found = [
-        Confusion(names[row], names[column], count, sum(counts))
-        for row, counts in enumerate(report.confusion)
-        for column, count in enumerate(counts)
-        if row != column and count
-    ]
-    return sorted(found, key=lambda pair: (-(pair.times**2) / pair.n, pair.label, pair.answer))
-
-
-def confusion_finding(report: Evaluation) -> str:
-    """Which class is most taken for which other."""
-    found = confusions(report)
-    if not found:
-        return "No picture was taken for another class"
-    worst = found[0]
-    return f"{capital(worst.label)} is taken for {said(worst.answer)}: {worst.times:,} of {worst.n:,} times"
-
-
-def by_recall(report: Evaluation) -> list[tuple[str, ClassFigures]]:
-    """The classes, worst recall first; those without a test picture last."""
-    return sorted(report.classes.items(), key=lambda item: (item[1].recall is None, item[1].recall or 0.0, item[0]))
-
-
-def recall_figure(figures: ClassFigures) -> Figure:
-    """A class's recall as a figure with its interval."""
-    return Figure(value=figures.recall, low=figures.recall_low, high=figures.recall_high, n=figures.n, method="none")
-
-
-def class_finding(report: Evaluation) -> str:
-    """Which class is found least often."""
-    measured = [item for item in by_recall(report) if item[1].recall is not None]
-    if not measured:
-        return "No class has a picture in this part"
-    name, figures = measured[0]
-    if figures.recall == 1.0:
-        return "Every class was found every time"
-    return f"{capital(name)} is missed most: {share(figures.recall, figures.n)} of its {plural(figures.n, 'picture')} found"
-
-
-def balance_finding(report: Report) -> str:
-    """Whether the classes are evenly filled."""
-    counts = report.data.classes
-    largest, smallest = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
-    if report.data.imbalance < 1.5:
-        return "The classes are about equally large"
-    times = f"{report.data.imbalance:.1f}" if report.data.imbalance < IMBALANCE_LIMIT else f"{report.data.imbalance:.0f}"
-    return f"{capital(largest)} has {times} times as many pictures as {said(smallest)}"
-
-
-def expected_calibration_error(bins: list[ReliabilityBin]) -> float | None:
-    """The mean distance of confidence from accuracy over the bins, weighted by pictures (Guo et al. 2017, eq. 3)."""
-    n = sum(each.n for each in bins)
-    return sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / n if n else None
-
-
-def calibration_finding(report: Evaluation) -> str:
-    """Whether the model is surer than it is right, after calibration where there is one."""
-    bins = report.reliability.get("after") or report.reliability.get("before") or []
-    n = sum(each.n for each in bins)
-    if not n:
-        return "No confidences were recorded"
-    gap = sum(each.n * (each.confidence - each.accuracy) for each in bins) / n
-    # Within two standard errors of a share (at most 0.5 / sqrt(n) each) the lean may well be chance.
-    if abs(gap) <= 1 / math.sqrt(n):
-        return "On the whole it is right as often as it says"
-    return "It is surer than it is right" if gap > 0 else "It is right more often than it says"
-
-
-def calibration_sentence(report: Evaluation) -> str:
-    """By how much confidence and accuracy differ, before and after the temperature."""
-    before = expected_calibration_error(report.reliability.get("before", []))
-    after = report.figures.get("ece")
-    if after is None or after.value is None:
-        value = expected_calibration_error(report.reliability.get("after", []))
-        after = None if value is None else Figure(value=value, n=report.n, method="none")
-    if after is None:
-        return "" if before is None else f"On average its confidence is {share(before, report.n)} off (ECE)."
-    told = f"On average its confidence is {percent(after)} off (ECE)"
-    if before is None or report.temperature == 1.0:
-        return told + "."
-    return f"{told}; before dividing the logits by the temperature {report.temperature:.2f} it was {share(before, report.n)}."
