@@ -10,8 +10,13 @@ from eyebright.core.bundle import Bundle
 from eyebright.core.errors import MissingExtraError, ModelError
 from eyebright.core.predictor import Outputs, Predictor
 
-FormName = Literal["auto", "onnx", "torch"]
-_PACKAGES = {"onnx": "onnxruntime", "torch": "torch"}
+FormName = Literal["auto", "onnx", "torch", "handcrafted"]
+_PACKAGES = {"onnx": "onnxruntime", "torch": "torch", "handcrafted": "numpy"}
+_REASONS = {
+    "onnx": "ONNX starts quickest and needs no torch",
+    "torch": "the bundle has no ONNX form",
+    "handcrafted": "it is the only form of a handcrafted model",
+}
 
 
 def open_predictor(
@@ -30,6 +35,10 @@ def open_predictor(
         from eyebright.backends.onnx_ import OnnxPredictor
 
         predictor = OnnxPredictor(path, classes, threads=threads)
+    elif chosen == "handcrafted":
+        from eyebright.backends.handcrafted_ import HandcraftedPredictor
+
+        predictor = HandcraftedPredictor.open(path, classes)
     else:
         from eyebright.backends.torch_ import TorchPredictor, load_network
 
@@ -47,7 +56,7 @@ def _choose(bundle: Bundle, form: str) -> tuple[str, str]:
     runnable = [name for name in _PACKAGES if name in bundle.manifest.forms and _installed(name)]
     if not runnable:
         raise MissingExtraError.for_extra("train", f"A bundle with the forms {', '.join(bundle.manifest.forms)}")
-    return runnable[0], "ONNX starts quickest and needs no torch" if runnable[0] == "onnx" else "the bundle has no ONNX form"
+    return runnable[0], _REASONS[runnable[0]]
 
 
 def _installed(form: str) -> bool:

@@ -11,8 +11,8 @@ from eyebright.core.arrays import Pixels
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import ModelError
 from eyebright.core.predictor import Outputs
-from eyebright.models.catalogue import build
-from eyebright.models.network import PixelNetwork
+from eyebright.models.catalogue import build_classifier
+from eyebright.models.network import Classifier
 
 
 class TorchPredictor:
@@ -20,7 +20,7 @@ class TorchPredictor:
 
     form = "torch"
 
-    def __init__(self, network: PixelNetwork, classes: tuple[str, ...], *, device: str = "cpu") -> None:
+    def __init__(self, network: Classifier, classes: tuple[str, ...], *, device: str = "cpu") -> None:
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes = classes
         self._device = device
@@ -45,14 +45,14 @@ class TorchPredictor:
         return tensor.contiguous(memory_format=torch.channels_last)
 
 
-def load_network(path: Path, architecture: Architecture, classes: int) -> PixelNetwork:
+def load_network(path: Path, architecture: Architecture, classes: int) -> Classifier:
     """The network rebuilt from its architecture, with the weights in ``path``.
 
     Raises ``ModelError`` where the weights are damaged or are not this architecture's.
     """
     try:
         with torch.random.fork_rng(devices=[]):
-            network = build(architecture, classes)
+            network = build_classifier(architecture, classes)
         network.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]

@@ -11,7 +11,7 @@ from eyebright.core.errors import DataError, ModelError, SettingsError
 from eyebright.core.registry import Registry, nearest, unknown
 from eyebright.models import zoo
 from eyebright.models.ensemble import ENSEMBLE, Ensemble
-from eyebright.models.handcrafted.names import is_handcrafted
+from eyebright.models.handcrafted.names import is_handcrafted, parse
 from eyebright.models.names import BUILT_IN, CRAFTED, MODELS, PRETRAINED, SHORT, ModelInfo, full_name, plugged_in
 from eyebright.models.network import Classifier, PixelNetwork
 
@@ -39,7 +39,7 @@ def resolve(name: str) -> str:
     Raises ``SettingsError``, with the nearest names, where there is none.
     """
     check_name(name)
-    return full_name(name)
+    return parse(name).name if is_handcrafted(name) else full_name(name)
 
 
 def check_name(name: str) -> None:
