@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from scenes import reencoded, scene
 
 import eyebright
 from eyebright.core.errors import DataError, SettingsError
@@ -53,7 +55,8 @@ def test_the_json_has_the_documented_keys(clean):
     assert value["schema"] == 1
     assert list(value) == [
         *("schema", "name", "n", "classes", "parts", "groups", "sizes", "modes", "formats", "imbalance"),
-        *("unreadable", "duplicates", "conflicts", "leaks", "stray", "warnings", "notes"),
+        *("unreadable", "duplicates", "conflicts", "near_duplicates", "near_pairs", "near_conflicts", "look_alikes"),
+        *("leaks", "shortcuts", "stray", "sheet", "warnings", "notes"),
     ]
     assert Inspection.model_validate(value) == inspect(clean)
 
@@ -86,6 +89,44 @@ def test_a_copy_across_given_parts_is_a_leak(tmp_path):
     assert found.parts == {"train": {"cat": 4, "dog": 4}, "test": {"cat": 5, "dog": 4}}
     assert found.leaks == ["1 of 9 test pictures is an exact copy of training pictures."]
     assert found.warnings == []  # said once
+
+
+def save_scenes(root, folders):
+    """One picture that looks like a photograph for each seed: ``{"cat": [1, 2]}``."""
+    for folder, seeds in folders.items():
+        (root / folder).mkdir(parents=True)
+        for seed in seeds:
+            Pillow.fromarray(scene(seed)).save(root / folder / f"{seed}.png")
+
+
+def test_a_near_copy_across_given_parts_is_a_leak_and_in_another_class_a_conflict(tmp_path):
+    save_scenes(tmp_path, {"train/cat": [0, 1], "train/dog": [2, 3], "test/cat": [4, 5], "test/dog": [6, 7]})
+    Pillow.fromarray(reencoded(scene(1))).save(tmp_path / "test" / "dog" / "again.jpg")
+    found = inspect(tmp_path)
+    assert found.near_duplicates == found.near_conflicts == [["test/dog/again.jpg", "train/cat/1.png"]]
+    assert found.near_pairs[0].correlation > 0.95
+    assert found.leaks == [
+        "1 of 5 test pictures is a near copy (re-encoded, resized, cropped or mirrored) of training pictures."
+    ]
+    assert found.duplicates == found.look_alikes == found.warnings == []
+    assert "Near copies of other pictures: 1. A split keeps them in one part." in found.notes
+
+
+def test_pictures_too_small_for_near_copies_are_counted_in_a_note(clean):
+    assert inspect(clean).notes == ["Pictures under 64 pixels: 9. Only exact copies are looked for among them."]
+
+
+def test_a_film_is_a_warning(tmp_path):
+    save_scenes(tmp_path, {"cat": [0, 1], "dog": [2, 3]})
+    random = np.random.default_rng(0)
+    for i in range(12):
+        frame = np.clip(scene(9) + random.normal(0, 2, (120, 160, 3)), 0, 255).astype(np.uint8)
+        Pillow.fromarray(frame).save(tmp_path / "cat" / f"frame{i:02d}.png")
+    found = inspect(tmp_path)
+    assert found.look_alikes == [[f"cat/frame{i:02d}.png" for i in range(12)]]
+    assert found.near_duplicates == []
+    assert len(found.warnings) == 1
+    assert found.warnings[0].startswith("12 pictures resemble one another in a chain")
 
 
 def test_groups_are_read_from_names_and_counted(clean):
@@ -131,3 +172,15 @@ def test_the_chest_xrays_are_read_whole_with_their_patients():
     assert sum(sum(counts.values()) for counts in found.parts.values()) == 862
     assert found.unreadable == []
     assert 1 < found.groups < 862
+
+
+@pytest.mark.skipif(not os.environ.get("EYEBRIGHT_DATA"), reason="EYEBRIGHT_DATA is not set: no real data sets here")
+def test_published_sets_hold_near_copies_across_their_parts_and_no_two_patients_are_confused():
+    home = Path(os.environ["EYEBRIGHT_DATA"])
+    assert inspect("trashnet", data_home=home).leaks == [
+        "3 of 203 test pictures are near copies (re-encoded, resized, cropped or mirrored) of training pictures."
+    ]
+    patient = r"(?P<group>person\d+|IM-\d+)"
+    chests = inspect("chest_xray", data_home=home, group=patient)
+    for pair in chests.near_pairs:
+        assert re.search(patient, pair.first).group() == re.search(patient, pair.second).group()

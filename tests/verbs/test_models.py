@@ -4,13 +4,21 @@ import pytest
 
 import eyebright
 from eyebright.core.errors import DataError
+from eyebright.models.handcrafted.names import NAMES as HANDCRAFTED
+from eyebright.models.names import PUBLISHED
 from eyebright.verbs import models as subject
 from eyebright.verbs.models import ModelsSettings
 
 
-def test_without_a_filter_the_built_in_models_and_the_families_are_listed():
+def test_without_a_filter_the_built_in_models_the_short_names_and_the_families_are_listed():
     names = [entry.name for entry in subject.run(ModelsSettings())]
-    assert names == ["auto", "cnn", "lite0", "timm:NAME", "torchvision:NAME"]
+    short = [one.name for one in PUBLISHED]
+    assert names == ["auto", "cnn", "lite0", "lenet", "mlp", *short, *HANDCRAFTED, "timm:NAME", "torchvision:NAME"]
+
+
+def test_a_short_name_is_listed_with_its_paper_and_the_network_it_stands_for():
+    entry = next(entry for entry in subject.run(ModelsSettings(like="xception")) if entry.name == "xception")
+    assert (entry.kind, entry.about) == ("short name", "Xception, Chollet 2017: timm:legacy_xception")
 
 
 def test_a_filter_looks_into_timm_and_torchvision():

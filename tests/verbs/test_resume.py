@@ -209,7 +209,7 @@ def test_a_damaged_checkpoint_is_exit_three_with_the_remedy(quick, data, tmp_pat
 
 def test_a_resume_reads_the_budget_instead_of_timing_again(quick, data, tmp_path, monkeypatch):
     from eyebright.training.fit import Pace
-    from eyebright.verbs.making import learning
+    from eyebright.verbs.making import budgeting
 
     times = []
 
@@ -217,7 +217,7 @@ def test_a_resume_reads_the_budget_instead_of_timing_again(quick, data, tmp_path
         times.append(1)
         return Pace(training=1.0, evaluation=0.0)
 
-    monkeypatch.setattr(learning, "measure_pace", pace)
+    monkeypatch.setattr(budgeting, "measure_pace", pace)
     interrupted(data, tmp_path / "run", monkeypatch, epochs=None, minutes=9.9)
     before = json.loads((tmp_path / "run" / "checkpoints" / "plan.json").read_text())["recipe"]["epochs"]
     resumed = eyebright.train(data, out=tmp_path / "run", resume=True).run

@@ -107,7 +107,7 @@ def test_no_test_picture_is_prepared_before_the_model_is_measured(quick, data, t
     """Whatever trains must go through ``prepare_all``: what it is asked for, and when, is written down."""
     from eyebright.backends import loop
     from eyebright.data import pixels
-    from eyebright.verbs.making import learning
+    from eyebright.verbs.making import work
 
     asked, phases = [], []
 
@@ -115,7 +115,7 @@ def test_no_test_picture_is_prepared_before_the_model_is_measured(quick, data, t
         asked.append((phases[-1], set(keys)))
         return pixels.prepare_all(source, keys, spec, **options)
 
-    monkeypatch.setattr(learning, "prepare_all", spy)
+    monkeypatch.setattr(work, "prepare_all", spy)
     monkeypatch.setattr(loop, "prepare_all", spy)
 
     def listen(event):
@@ -326,10 +326,10 @@ def test_a_calibration_part_gives_the_temperature(quick, data, tmp_path):
 
 def test_minutes_become_epochs_once_and_the_choice_is_kept(quick, data, tmp_path, monkeypatch):
     from eyebright.training.fit import Pace
-    from eyebright.verbs.making import learning
+    from eyebright.verbs.making import budgeting
 
     # 59 pictures of 1 s, 13 held out and free, and a refit on 72 of 1 s: 131 s an epoch; 9.9 minutes hold 4 of them
-    monkeypatch.setattr(learning, "measure_pace", lambda *given, **named: Pace(training=1.0, evaluation=0.0))
+    monkeypatch.setattr(budgeting, "measure_pace", lambda *given, **named: Pace(training=1.0, evaluation=0.0))
     run = trained(data, tmp_path / "run", epochs=None, minutes=9.9)
     report = report_of(run)
     assert report["provenance"]["recipe"]["epochs"] == 4
@@ -346,12 +346,12 @@ def test_no_time_at_all_still_trains_one_epoch_and_says_so(quick, data, tmp_path
 
 def test_precision_is_timed_when_nobody_chose_it(quick, data, tmp_path, monkeypatch):
     from eyebright.training.fit import Pace
-    from eyebright.verbs.making import learning
+    from eyebright.verbs.making import budgeting
 
     def faster(network, sample, recipe):
         return recipe.model_copy(update={"precision": "bf16"}), Pace(1e-3, 1e-3), "planted"
 
-    monkeypatch.setattr(learning, "choose_precision", faster)
+    monkeypatch.setattr(budgeting, "choose_precision", faster)
     heard = []
     run = trained(data, tmp_path / "run", precision="auto", epochs=1, on_event=heard.append)
     assert report_of(run)["provenance"]["recipe"]["precision"] == "bf16"
@@ -442,7 +442,7 @@ def test_fine_tuning_is_listed_beside_the_head_and_one_of_them_is_kept(quick, ph
     assert tuning["name"].startswith("fine-tuning, 1 of 1 epochs")
     assert head["kept"] is not tuning["kept"]
     assert report_of(run)["training"]["ended"].startswith(f"Fine-tuning was {'kept' if tuning['kept'] else 'not kept'}")
-    assert any(choice["name"] == "folds" for choice in report_of(run)["training"]["choices"])
+    assert any(choice["name"] == "folds of the head" for choice in report_of(run)["training"]["choices"])
     assert eyebright.verify(run.path).exit_code == 0
 
 

@@ -45,11 +45,12 @@ class Argument:
     help: str
     default: Any
     required: bool
+    section: str = "Flags"
 
     @property
     def flag(self) -> str:
-        """The flag's name without its dashes."""
-        return self.name.replace("_", "-")
+        """The flag's name without its dashes; a field called ``from_``, as Python needs it, is the flag ``--from``."""
+        return self.name.rstrip("_").replace("_", "-")
 
 
 def arguments_of(settings: type[Settings]) -> list[Argument]:
@@ -98,7 +99,7 @@ def help_text(verb: str, about: str, example: str, settings: type[Settings], *, 
     common += [("--help", "this text")]
     sections = [
         ("Arguments", [(_usage_word(argument), _explained(argument)) for argument in places]),
-        ("Flags", [(_signature(argument), _explained(argument)) for argument in options]),
+        *_flag_sections(options),
         ("Every verb" if options else "Flags", common),
         ("Example", [(example, "")]),
     ]
@@ -106,6 +107,15 @@ def help_text(verb: str, about: str, example: str, settings: type[Settings], *, 
     blocks = [usage, about + "."]
     blocks += [title + "\n" + "\n".join(_row(*row) for row in rows) for title, rows in sections if rows]
     return "\n\n".join(blocks) + "\n"
+
+
+def _flag_sections(options: list[Argument]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The flags under their headings, in the order in which the settings name these first."""
+    titles = dict.fromkeys(argument.section for argument in options)
+    return [
+        (title, [(_signature(argument), _explained(argument)) for argument in options if argument.section == title])
+        for title in titles
+    ]
 
 
 class _Words:
@@ -204,6 +214,7 @@ def _argument(name: str, field: FieldInfo) -> Argument:
         help=(field.description or "").rstrip("."),
         default=None if field.is_required() else field.get_default(call_default_factory=True, validated_data={}),
         required=field.is_required(),
+        section=str(extra.get("section", "Flags")),
     )
 
 

@@ -21,6 +21,7 @@ from eyebright.core.preprocess import Preprocess
 
 MANIFEST = "bundle.json"
 FORMAT_VERSION = 1
+MOST_MEMBERS = 100  # of an ensemble
 MANIFEST_LIMIT = 64 * 2**20  # bytes; a manifest of 20,000 classes is under 2 MiB
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -61,10 +62,17 @@ class ProbePicture(_Strict):
 
 
 class Architecture(_Strict):
-    """What rebuilds the torch form: a name that ``models`` knows, and its arguments."""
+    """What rebuilds the torch form: a name that ``models`` knows, and its arguments; of an ensemble also its members."""
 
     name: str = Field(max_length=200)
     arguments: dict[str, str | int | float | bool | list[float] | None] = Field(default_factory=dict)
+    members: tuple["Architecture", ...] = Field(default=(), max_length=MOST_MEMBERS)
+
+    @model_validator(mode="after")
+    def _flat(self) -> "Architecture":
+        if any(member.members for member in self.members):
+            raise ValueError("an ensemble's members have members of their own; single networks were expected")
+        return self
 
 
 class Manifest(_Strict):

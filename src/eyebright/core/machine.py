@@ -5,7 +5,10 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-_RECORDED = ("eyebright", "numpy", "pillow", "onnxruntime", "torch", "torchvision", "timm", "onnx", "scipy")
+_RECORDED = (
+    *("eyebright", "numpy", "pillow", "onnxruntime", "torch", "torchvision", "timm", "onnx", "scipy"),
+    *("scikit-learn", "scikit-image", "optuna"),
+)
 
 
 def usable_cores() -> int:

@@ -36,12 +36,20 @@ class Settings(BaseModel):
             raise SettingsError(explain(error, cls.model_fields)) from None
 
 
-def argument(default: Any = ..., *, help: str, positional: bool = False, **limits: Any) -> Any:  # noqa: A002 - the command line's own word
+def argument(
+    default: Any = ...,
+    *,
+    help: str,  # noqa: A002 - the command line's own word
+    positional: bool = False,
+    section: str = "Flags",
+    **limits: Any,
+) -> Any:
     """A field with its help line; ``positional`` arguments are given by place on the command line, not by flag.
 
-    ``limits`` are pydantic's (``ge``, ``le``, ``gt``, ``min_length`` ...).
+    ``section`` is the heading under which the help lists the flag. ``limits`` are pydantic's (``ge``, ``le``, ``gt``,
+    ``min_length`` ...).
     """
-    return Field(default, description=help, json_schema_extra={"positional": positional}, **limits)
+    return Field(default, description=help, json_schema_extra={"positional": positional, "section": section}, **limits)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import torch
 
 from eyebright import __version__
 from eyebright.core.errors import ModelError
-from eyebright.models.network import PixelNetwork
+from eyebright.models.network import Classifier
 
 OPSET = 18
 
 
-def write_onnx(network: PixelNetwork, size: tuple[int, int], path: Path, *, classes: tuple[str, ...], name: str) -> None:
+def write_onnx(network: Classifier, size: tuple[int, int], path: Path, *, classes: tuple[str, ...], name: str) -> None:
     """Writes ``network`` for pixels [n, 3, height, width] to ``path``, class names in its metadata.
 
     Raises ``ModelError`` where torch cannot turn the network into a graph, or the graph is larger than a file may be (2 GiB).

@@ -21,14 +21,15 @@ class EvaluateSettings(Settings):
 
     bundle: str = argument(help="A bundle's folder, a run's folder, or the word imagenet.", positional=True, min_length=1)
     data: str = argument(
-        help="Labelled pictures: a folder, a CSV table, a zip, or a known name.", positional=True, min_length=1
+        help="Labelled pictures: a folder, a CSV table, an archive, an .npz, or a known name.", positional=True, min_length=1
     )
     part: Literal["train", "validation", "calibration", "test", "all"] = argument("test", help="Which pictures to judge by.")
     data_home: Path | None = argument(None, help="Where data sets that are known by name lie.")
     group: str | None = argument(
         None, help="Regular expression over the keys that names a picture's group, e.g. '(?P<group>person\\d+)_'."
     )
-    form: Literal["auto", "onnx", "torch"] = argument("auto", help="Which form of the model is judged.")
+    subgroups: tuple[str, ...] = argument((), help="Columns of the table, such as site or sex, to give figures by.")
+    form: Literal["auto", "onnx", "torch", "handcrafted"] = argument("auto", help="Which form of the model is judged.")
     threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
     allow_bad: float = argument(0.01, help="Fraction of pictures that may be unreadable.", ge=0, le=1)
     seed: int = argument(0, help="Decides the resamples behind the intervals.", ge=0)
@@ -50,10 +51,12 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     from eyebright.data.audit import audit
     from eyebright.data.open import open_source
     from eyebright.evaluation import judge
+    from eyebright.evaluation.subgroups import check_columns, subgroups
     from eyebright.verbs.making.imagenet import open_bundle
 
     bundle = open_bundle(settings.bundle, on_event)
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
+    check_columns(source.columns, settings.subgroups)
     found = audit(source, on_event=on_event)
     _refuse_bad(list(found.unreadable), len(source.samples), settings.allow_bad)
     chosen = _choose(bundle, source, found, settings.part)
@@ -72,11 +75,12 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
         views=bundle.manifest.views,
         seed=settings.seed,
     )
+    rows = subgroups(predictions, source.columns, settings.subgroups, seed=settings.seed)
     warnings = [*evaluation.warnings, *chosen.notes]
     if found.unreadable:
         names = ", ".join(list(found.unreadable)[:5])
         warnings.append(f"{len(found.unreadable)} pictures could not be read and are not counted: {names}")
-    return evaluation.model_copy(update={"warnings": warnings})
+    return evaluation.model_copy(update={"warnings": warnings, "subgroups": rows})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ class ModelEntry(BaseModel):
 
 
 def list_models(like: str | None = None) -> list[ModelEntry]:
-    """Every model, or those whose name contains ``like``: the built-in ones, then timm's and torchvision's.
+    """Every model, or those whose name contains ``like``: the built-in ones, the short names, timm's and torchvision's.
 
     Raises ``MissingExtraError`` where torch or timm is not installed, ``DataError`` where no name contains ``like``.
     """
@@ -46,20 +46,28 @@ def list_models(like: str | None = None) -> list[ModelEntry]:
 
 
 def run(settings: ModelsSettings, on_event: OnEvent = silent) -> list[ModelEntry]:
-    """The list that ``settings`` ask for: without a filter only the built-in models, and how to see the others."""
+    """The list that ``settings`` ask for: without a filter the built-in models, the short names, and how to see the others."""
     if settings.like is not None:
         return list_models(settings.like)
     from eyebright.models import names
 
     available = find_spec("torch") is not None and find_spec("timm") is not None
-    built_in = [_entry(info, available) for info in names.BUILT_IN]
+    named = [_entry(info, available) for info in (*names.BUILT_IN, *names.SHORT, *names.CRAFTED)]
     others = [
         ModelEntry(name=f"{family}:NAME", kind="many", about=about, weights="download", available=available)
         for family, about in names.FAMILIES.items()
     ]
-    return [*built_in, *others]
+    return [*named, *others]
 
 
 def _entry(info: Any, available: bool = True) -> ModelEntry:
-    kind = info.name.partition(":")[0] if ":" in info.name else "built in"
+    from eyebright.models.handcrafted.names import is_handcrafted
+    from eyebright.models.names import full_name
+
+    if full_name(info.name) != info.name:
+        kind = "short name"
+    elif is_handcrafted(info.name):
+        kind = "handcrafted"
+    else:
+        kind = info.name.partition(":")[0] if ":" in info.name else "built in"
     return ModelEntry(name=info.name, kind=kind, about=info.about, weights=info.weights, available=available)

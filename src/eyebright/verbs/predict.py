@@ -22,7 +22,7 @@ class PredictSettings(Settings):
     bundle: str = argument(help="A bundle's folder, a run's folder, or the word imagenet.", positional=True, min_length=1)
     images: tuple[str, ...] = argument(help="Pictures, or folders of pictures.", positional=True, min_length=1)
     top_k: int = argument(5, help="How many classes to name.", ge=1, le=1000)
-    form: Literal["auto", "onnx", "torch"] = argument("auto", help="Which form of the model answers.")
+    form: Literal["auto", "onnx", "torch", "handcrafted"] = argument("auto", help="Which form of the model answers.")
     threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
 
 

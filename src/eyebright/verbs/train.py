@@ -18,11 +18,13 @@ from eyebright.core.events import EventLog, OnEvent, Phase, silent
 from eyebright.core.files import write_json, write_text
 from eyebright.core.machine import environment
 from eyebright.core.predictions import save_predictions
-from eyebright.core.report import Report
+from eyebright.core.predictor import Predictor
+from eyebright.core.report import Figure, Report
 from eyebright.core.run import Run, create_run, new_run_path, open_run
 from eyebright.core.settings import read_toml
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import BEGUN, Story
+from eyebright.verbs.making.watching import TensorBoardLog
 
 # Looked for before the work begins, so that nothing is found missing after it.
 PACKAGES = ("torch", "torchvision", "timm", "scipy", "threadpoolctl", "onnx", "onnxscript", "matplotlib", "jinja2")
@@ -51,7 +53,7 @@ def train(data: str | Path, *, on_event: OnEvent = silent, **settings: Any) -> T
 
 def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
     """The run that ``settings`` ask for."""
-    _require_extra()
+    require_extra()
     story = Story(on_event)
     if settings.dry_run:
         return _dry_run(settings, story)
@@ -62,6 +64,9 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
         log = EventLog(place.events)
         log(BEGUN)
         story.listen(log)
+        board = _board(settings, place)
+        if board is not None:
+            story.listen(board)
         try:
             report = _make(settings, place, story, started)
         except (DataError, SettingsError):
@@ -70,35 +75,50 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
             raise
         finally:
             log.close()
+            if board is not None:
+                board.close()
     return TrainResult(place, report, [])
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raises ``MissingExtraError`` where a package is missing that training needs."""
     from importlib.util import find_spec
 
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError.for_extra("train", "Training")
 
 
+def _board(settings: TrainSettings, place: Run) -> TensorBoardLog | None:
+    return TensorBoardLog(place.path / "tensorboard") if settings.tensorboard else None
+
+
 def _make(settings: TrainSettings, place: Run, story: Story, started: float) -> Report:
     """The recipe: gather, choose, learn, judge, bundle, report."""
     from eyebright.backends.loop import predictions_of
-    from eyebright.backends.torch_ import TorchPredictor
     from eyebright.data.split import leaked_keys
     from eyebright.evaluation import judge
-    from eyebright.verbs.making import choosing, gathering, learning, reporting
+    from eyebright.evaluation.subgroups import subgroups
+    from eyebright.verbs.making import choosing, gathering, handcrafted, learning, reporting
 
     material = gathering.gather(settings, story)
     gathering.keep_split(material, place)
     plan = choosing.choose(settings, material, story)
     _write_settings(settings, place, story)
-    model = learning.learn(settings, material, plan, place, story, started + 60 * settings.minutes)
+    model: Any
+    if plan.way == "handcrafted":
+        model = handcrafted.learn_handcrafted(settings, material, plan, place, story)
+    else:
+        model = learning.learn(settings, material, plan, place, story, started + 60 * settings.minutes)
     seconds = story.earlier_seconds + time.monotonic() - started
 
     story(Phase("Measuring on the test pictures"))
-    predictor = TorchPredictor(model.network, material.source.classes)
     predictions = predictions_of(
-        predictor, material.source, material.samples("test"), plan.preprocess, on_event=story, scratch=place.checkpoints
+        _predictor(model, material),
+        material.source,
+        material.samples("test"),
+        plan.preprocess,
+        on_event=story,
+        scratch=place.checkpoints,
     )
     save_predictions(predictions, place.predictions / "test.safetensors")
     evaluation = judge(
@@ -109,17 +129,48 @@ def _make(settings: TrainSettings, place: Run, story: Story, started: float) -> 
         majority=material.majority,
         seed=settings.seed,
     )
-    evaluation = reporting.with_thumbnails(evaluation, material.source)
-    training = reporting.training_summary(model, story, seconds)
-    bundle = _bundle(settings, place, material, model, evaluation, training, story)
-    report = reporting.make_report(
-        evaluation, material, training, _speed(bundle), reporting.provenance(material, model, settings.seed, bundle)
+    baselines = {**evaluation.baselines, **_baselines(settings, material, plan, place, story)}
+    rows = subgroups(predictions, material.source.columns, settings.subgroups, seed=settings.seed)
+    evaluation = reporting.with_thumbnails(
+        evaluation.model_copy(update={"subgroups": rows, "baselines": baselines}), material.source
     )
+    training = reporting.training_summary(model, story, seconds)
+    provenance = reporting.provenance(material, model, settings.seed)
+    report = reporting.make_report(
+        evaluation, material, training, provenance, intended_use=settings.intended_use, limits=settings.limits
+    )
+    bundle = _bundle(place, material, model, report, story)
+    told = {"speed": _speed(bundle), "provenance": {**provenance, "bundle": bundle.sha256}}
+    report = report.model_copy(update=told)
     _write_settings(settings, place, story)
     write_report(report, place)
-    for leftover in place.checkpoints.glob("pixels-*.npy"):
-        leftover.unlink()
+    for pattern in ("pixels-*.npy", "fold-*.safetensors", "member-*.safetensors", "curve-*.safetensors"):
+        for leftover in place.checkpoints.glob(pattern):
+            leftover.unlink()
     return report
+
+
+def _predictor(model: Any, material: Any) -> Predictor:
+    if model.plan.way == "handcrafted":
+        from eyebright.backends.handcrafted_ import HandcraftedPredictor
+
+        return HandcraftedPredictor(model.network, material.source.classes)
+    from eyebright.backends.torch_ import TorchPredictor
+
+    return TorchPredictor(model.network, material.source.classes)
+
+
+def _baselines(settings: TrainSettings, material: Any, plan: Any, place: Run, story: Story) -> dict[str, dict[str, Figure]]:
+    """The figures of the handcrafted models that were asked for, fitted and judged on the same pictures."""
+    from eyebright.evaluation import judge
+    from eyebright.verbs.making.handcrafted import predictions_beside
+
+    found = {}
+    for name in settings.baselines:
+        story(Phase(f"Fitting {name} to put it beside"))
+        table, decision = predictions_beside(name, settings, material, plan, place, story)
+        found[name] = judge(table, decision, part="test", seed=settings.seed).figures
+    return found
 
 
 def write_report(report: Report, place: Run) -> None:
@@ -130,29 +181,28 @@ def write_report(report: Report, place: Run) -> None:
     write_text(place.report_json, report.model_dump_json(by_alias=True, indent=1) + "\n")
 
 
-def _bundle(
-    settings: TrainSettings, place: Run, material: Any, model: Any, evaluation: Any, training: Any, story: Story
-) -> Bundle:
+def _bundle(place: Run, material: Any, model: Any, report: Report, story: Story) -> Bundle:
     from eyebright.data.split import hashed_split
     from eyebright.render.card import render_card
-    from eyebright.verbs.making import bundling, reporting
+    from eyebright.verbs.making import bundling, handcrafted
 
-    provenance = reporting.provenance(material, model, settings.seed)
     name = safe_name(material.source.name)
-    report = reporting.make_report(evaluation, material, training, [], provenance)
     licence = LICENCES.get(model.plan.architecture.name) if model.plan.weights == "auto" else None
     card = render_card(report, name=name, licence_of_weights=licence)
     contents = bundling.Contents(
         name=name,
         classes=material.source.classes,
         preprocess=model.plan.preprocess,
-        architecture=model.plan.architecture,
+        architecture=model.architecture,
         decision=model.decision,
         split=hashed_split(material.split, material.audit),
-        provenance=provenance,
+        provenance=report.provenance,
         card=card,
     )
-    bundling.write_bundle(model.network, contents, place.bundle, story)
+    if model.plan.way == "handcrafted":
+        handcrafted.write_handcrafted(model.network, contents, place.bundle, story)
+    else:
+        bundling.write_bundle(model.network, contents, place.bundle, story)
     return read_bundle(place.bundle)
 
 
@@ -179,13 +229,17 @@ def _dry_run(settings: TrainSettings, story: Story) -> TrainResult:
     material = gathering.gather(settings, story)
     plan = choosing.choose(settings, material, story)
     parts = ", ".join(f"{part} {len(keys):,}" for part, keys in material.split.parts.items() if keys)
-    what = "Fine-tune from a head on frozen features" if plan.way == "transfer" else "Train from scratch"
+    ways = {
+        "transfer": "Fine-tune from a head on frozen features",
+        "scratch": "Train from scratch",
+        "handcrafted": "Fit a handcrafted model",
+    }
     time_ = f"{settings.epochs} epochs" if settings.epochs else f"what fits into {settings.minutes:g} minutes"
     sentences = [
         f"Use {len(material.source.samples):,} pictures in {len(material.source.classes)} classes: {parts}.",
         material.split.how,
         *(f"{choice.name}: {choice.value} ({choice.reason})." for choice in story.choices.values()),
-        f"{what}: {plan.architecture.name} at {plan.preprocess.height} pixels, {plan.recipe.optimiser}, {time_}.",
+        f"{ways[plan.way]}: {plan.architecture.name} at {plan.preprocess.height} pixels, {plan.recipe.optimiser}, {time_}.",
         f"Write the run to {settings.out or _default_out(settings)}.",
     ]
     return TrainResult(None, None, sentences)
@@ -205,7 +259,7 @@ def _place(settings: TrainSettings) -> tuple[Run, TrainSettings]:
         settings = _stored_settings(settings, place)
         _sweep(place)
         return place, settings
-    settings = _anchored(settings)
+    settings = anchored(settings)
     place = create_run(settings.out or _default_out(settings))
     settings = settings.model_copy(update={"out": place.path})
     write_json(place.environment, environment())
@@ -214,14 +268,19 @@ def _place(settings: TrainSettings) -> tuple[Run, TrainSettings]:
 
 
 def _name(data: str) -> str:
+    from eyebright.data.archive import archive_name
+
     path = Path(data)
-    return path.stem if path.is_file() else path.name or "data"
+    if not path.is_file():
+        return path.name or "data"
+    bare = archive_name(path)
+    return bare if bare != path.name else path.stem
 
 
 def _stored_settings(settings: TrainSettings, place: Run) -> TrainSettings:
     """The settings that the run was begun with. What is given now must not contradict them."""
     stored = TrainSettings.resolve(read_toml(place.settings))
-    now = _anchored(settings)
+    now = anchored(settings)
     for name in sorted(settings.model_fields_set - {"resume", "out"}):
         given, begun = getattr(now, name), getattr(stored, name)
         if given != begun:
@@ -233,7 +292,7 @@ def _stored_settings(settings: TrainSettings, place: Run) -> TrainSettings:
     return stored.model_copy(update={"out": place.path})
 
 
-def _anchored(settings: TrainSettings) -> TrainSettings:
+def anchored(settings: TrainSettings) -> TrainSettings:
     """The settings with absolute paths, which still hold when the run is resumed from another folder. Names stay names."""
     home = settings.data_home
     return settings.model_copy(

@@ -11,11 +11,13 @@ from eyebright.backends.device import choose_device
 from eyebright.core.bundle import Architecture
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
-from eyebright.models import lite0
-from eyebright.models.catalogue import check_name
+from eyebright.models import lenet, lite0
+from eyebright.models.catalogue import resolve
 from eyebright.models.cnn import MINIMUM_SIZE
+from eyebright.models.handcrafted.names import MAXIMUM_SIZE, fitting_size, is_handcrafted, parse
 from eyebright.models.names import MODELS, PRETRAINED
-from eyebright.training.augment import Augment
+from eyebright.training.augment import Augment, dial
+from eyebright.training.classic import require_sklearn
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making.gathering import Material
 from eyebright.verbs.making.settings import TrainSettings
@@ -35,6 +37,9 @@ GENTLE_RATE = 3e-4
 GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "La"}
 
 
+Way = Literal["transfer", "scratch", "handcrafted"]
+
+
 class Plan(BaseModel):
     """What was chosen, as stored in the run: a resumed run reads it instead of choosing, or timing, again.
 
@@ -46,7 +51,7 @@ class Plan(BaseModel):
     architecture: Architecture
     preprocess: Preprocess
     weights: str
-    way: Literal["transfer", "scratch"]
+    way: Way
     recipe: Recipe
     refit: bool
     budgeted: bool = False
@@ -54,6 +59,10 @@ class Plan(BaseModel):
 
 def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     """The plan for this material, before anything is timed."""
+    for baseline in settings.baselines:
+        parse(baseline)  # an unknown name is refused now, not after the training
+    if settings.baselines or is_handcrafted(settings.model):
+        require_sklearn()
     side = _median_side(material)
     name = _model(settings, side, story)
     way = _way(settings, name)
@@ -62,12 +71,10 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     colour = _colour(settings, material, story)
     size = _size(settings, name, way, side, story)
     pictures = sum(len(material.split.parts[part]) for part in ("train", "validation"))
-    refit = pictures <= FEW
-    reason = f"{pictures:,} pictures are {'few' if refit else 'many'}: the limit is {FEW:,}"
-    story.choose("refit on train and validation", "yes" if refit else "no", reason)
+    refit = _refit(settings, pictures, story)
     return Plan(
         architecture=_architecture(settings, name, size, colour),
-        preprocess=Preprocess(height=size, width=size, resize=settings.resize, colour=colour),
+        preprocess=_preprocess(settings, size, colour),
         weights=settings.weights,
         way=way,
         recipe=_recipe(settings, way, device),
@@ -75,7 +82,37 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     )
 
 
-def _way(settings: TrainSettings, name: str) -> Literal["transfer", "scratch"]:
+def _refit(settings: TrainSettings, pictures: int, story: Story) -> bool:
+    if settings.ensemble != "none":
+        return False  # its members take the place of the refitted network
+    if settings.folds:
+        story.choose("refit on train and validation", "yes", "after a cross-validation the model is made of all pictures")
+        return True
+    refit = pictures <= FEW
+    reason = f"{pictures:,} pictures are {'few' if refit else 'many'}: the limit is {FEW:,}"
+    story.choose("refit on train and validation", "yes" if refit else "no", reason)
+    return refit
+
+
+def _preprocess(settings: TrainSettings, size: int, colour: Literal["colour", "grey"]) -> Preprocess:
+    return Preprocess(
+        height=size,
+        width=size,
+        resize=settings.resize,
+        colour=colour,
+        cut_border=settings.cut_border,
+        centre_crop=settings.centre_crop,
+        white_balance=settings.white_balance,
+        equalise=settings.equalise,
+        clahe_clip=settings.clahe_clip,
+        clahe_grid=settings.clahe_grid,
+        sharpen=settings.sharpen,
+    )
+
+
+def _way(settings: TrainSettings, name: str) -> Way:
+    if is_handcrafted(name):
+        return "handcrafted"
     without = settings.weights == "auto" and name in MODELS.targets() and name not in PRETRAINED
     return "scratch" if without or settings.weights == "none" else "transfer"
 
@@ -87,8 +124,7 @@ def _median_side(material: Material) -> int:
 
 def _model(settings: TrainSettings, side: int, story: Story) -> str:
     if settings.model != "auto":
-        check_name(settings.model)
-        return settings.model
+        return resolve(settings.model)
     if side <= SMALL:
         story.choose("model", "cnn", f"the pictures have {side} pixels in the median; up to {SMALL}, a small network is enough")
         return "cnn"
@@ -110,12 +146,18 @@ def _colour(settings: TrainSettings, material: Material, story: Story) -> Litera
 def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story) -> int:
     if settings.size is not None:
         return settings.size
-    if name == "cnn":
+    if way == "handcrafted":
+        size = fitting_size(side)
+        story.choose(
+            "size", f"{size} pixels", f"the pictures have {side} in the median; handcrafted features take up to {MAXIMUM_SIZE}"
+        )
+        return size
+    if name in ("cnn", "mlp"):
         size = min(max(side, 16), 64)
         size = size if size == side else max(size, MINIMUM_SIZE)
-        story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; cnn is used between 16 and 64")
+        story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; {name} is used between 16 and 64")
         return size
-    own = lite0.SIZE if name == "lite0" else _own_size(name)
+    own = {"lite0": lite0.SIZE, "lenet": lenet.SIZE}.get(name) or _own_size(name)
     size = next((size for most, size in SIZES if side <= most), own) if name == "lite0" else own
     reason = f"the pictures have {side} pixels in the median"
     story.choose("size", f"{size} pixels", reason if size != own else f"{reason}; {name} was made for {own}")
@@ -130,12 +172,16 @@ def _own_size(name: str) -> int:
 
 def _architecture(settings: TrainSettings, name: str, size: int, colour: str) -> Architecture:
     arguments: dict[str, str | int | float | bool | list[float] | None] = {}
-    if name == "cnn":
+    if name in ("cnn", "lenet", "mlp"):
         arguments = {"height": size, "width": size, "grey": colour == "grey"}
+    elif is_handcrafted(name):
+        return Architecture(name=parse(name).name)
     elif name not in MODELS.targets():
         arguments = {"size": size}
     if settings.dropout is not None:
         arguments["dropout"] = settings.dropout
+    if settings.drop_path is not None:
+        arguments["drop_path"] = settings.drop_path
     return Architecture(name=name, arguments=arguments)
 
 
@@ -150,7 +196,15 @@ def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
         optimiser=optimiser,
         learning_rate=rate,
         weight_decay=decay,
+        head_weight_decay=settings.head_weight_decay,
+        clip=settings.clip,
+        average=settings.average,
+        schedule=settings.schedule,
         warm_up=settings.warm_up,
+        plateau_patience=settings.plateau_patience,
+        loss=settings.loss,
+        focal_gamma=settings.focal_gamma,
+        sampling=settings.sampling,
         label_smoothing=settings.label_smoothing,
         patience=settings.patience or 0,
         device=device,
@@ -165,10 +219,13 @@ def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
 
 
 def _augment(settings: TrainSettings, scratch: bool) -> Augment:
-    light = {"shift": 0.06, "rotation": 8.0, "zoom": 0.1, "brightness": 0.1, "contrast": 0.2}
-    chosen = dict.fromkeys(light, 0.0) if scratch else light  # from scratch, mirroring alone learned faster (NOTES.md)
-    asked = {name: value for name in light if (value := getattr(settings, name)) is not None}
-    return Augment(flip=settings.flip == "on", **{**chosen, **asked})
+    """The dial's changes, those that were asked for by name instead; mirroring is settled later, by asking the data."""
+    name = settings.augment
+    if name == "auto":
+        name = "none" if scratch else "light"  # from scratch, mirroring alone learned faster (NOTES.md)
+    base = Augment() if name == "none" else dial(name, flip=False)
+    asked = {field: value for field in Augment.model_fields if isinstance(value := getattr(settings, field), float)}
+    return base.model_copy(update={**asked, "flip": settings.flip == "on", "vertical": settings.vertical})
 
 
 def read_plan(path: Path) -> Plan | None:

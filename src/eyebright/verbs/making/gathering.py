@@ -6,14 +6,16 @@ import json
 import numpy as np
 
 from eyebright.core.arrays import Labels
-from eyebright.core.errors import DataError
+from eyebright.core.errors import DataError, SettingsError
 from eyebright.core.events import Choice, Note, OnEvent
 from eyebright.core.files import sha256_of_json, write_json
 from eyebright.core.run import Run
 from eyebright.data.audit import Audit, audit, refuse_unfit
+from eyebright.data.folds import usable_folds
 from eyebright.data.open import open_source
 from eyebright.data.source import Sample, Source, group_of
-from eyebright.data.split import Split, make_split, split_from_json, split_to_json
+from eyebright.data.split import Split, make_split, split_from_json, split_to_json, unit_names
+from eyebright.evaluation.subgroups import check_columns
 from eyebright.verbs.making.settings import TrainSettings
 
 VALIDATION = 0.15  # of the whole set
@@ -46,6 +48,7 @@ class Material:
 def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
     """The material for the run. Raises ``DataError`` where the data is missing or unfit, or leaks and leaks are refused."""
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
+    check_columns(source.columns, settings.subgroups)
     for note in source.notes:
         on_event(Note(note))
     found = audit(source, on_event=on_event)
@@ -53,6 +56,8 @@ def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
     if found.unreadable:
         names = ", ".join(list(found.unreadable)[:3])
         on_event(Note(f"{len(found.unreadable)} pictures cannot be read and are left out: {names}", "warning"))
+    for note in found.near_notes:
+        on_event(Note(note, "warning"))
     validation = _validation_fraction(settings, len(source.samples), on_event)
     split = make_split(
         source, found, test=settings.test, validation=validation, calibration=settings.calibration, seed=settings.seed
@@ -61,7 +66,10 @@ def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
         on_event(Note(note, "warning"))
     _refuse_empty(source, split)
     _judge_leaks(split, settings, on_event)
-    return Material(source, found, split)
+    material = Material(source, found, split)
+    if settings.folds:
+        _refuse_impossible_folds(material, settings.folds)
+    return material
 
 
 def _validation_fraction(settings: TrainSettings, n: int, on_event: OnEvent) -> float:
@@ -82,6 +90,16 @@ def _refuse_empty(source: Source, split: Split) -> None:
         raise DataError(
             f"{source.name} has {len(source.samples)} pictures, too few for every part: {counts}. Each of train, "
             "validation and test needs some. Add pictures, or change --test and --validation."
+        )
+
+
+def _refuse_impossible_folds(material: Material, wanted: int) -> None:
+    samples = material.samples("train", "validation")
+    possible, _ = usable_folds(labels_of(samples), unit_names(samples, material.audit), wanted)
+    if possible < wanted:
+        raise SettingsError(
+            f"--folds is {wanted}; the rarest class has {possible} separate groups outside the test part, and every fold needs "
+            f"one. Give --folds {possible} or less, or add pictures of that class."
         )
 
 

@@ -4,7 +4,6 @@ import datetime
 from typing import Any
 
 from eyebright import __version__
-from eyebright.core.bundle import Bundle
 from eyebright.core.errors import DataError
 from eyebright.core.machine import machine_line
 from eyebright.core.report import (
@@ -12,21 +11,23 @@ from eyebright.core.report import (
     Evaluation,
     Figure,
     Mistake,
+    NearPair,
     PartCounts,
     Report,
     SamplePicture,
-    Speed,
     TrainingSummary,
 )
-from eyebright.data.audit import class_counts, imbalance, size_summary
+from eyebright.data.audit import class_counts, imbalance, near_count, size_summary
 from eyebright.data.source import Sample, Source, group_of
 from eyebright.images.decode import decode_any
 from eyebright.images.thumbnail import thumbnail_uri
-from eyebright.models.network import parameter_count
 from eyebright.verbs.making.gathering import Material
+from eyebright.verbs.making.handcrafted import Crafted
 from eyebright.verbs.making.learning import Model
 from eyebright.verbs.making.story import Story
+from eyebright.verbs.making.suspecting import shortcuts_of
 
+SHOWN_PAIRS = 12  # near-duplicates shown side by side
 SAMPLES = 24  # pictures shown as examples, spread over the classes
 FEW_IN_CLASS = 20  # test pictures below which a class's recall is hardly known: Wilson's interval at 80 % is 35 points wide
 POOR_CALIBRATION = 0.05  # a gap of five points between confidence and accuracy is worth a caution
@@ -48,16 +49,18 @@ def _thumbnail(source: Source, key: str) -> str | None:
         return None  # the file went away since the scan; the row stays, without its picture
 
 
-def training_summary(model: Model, story: Story, seconds: float) -> TrainingSummary:
+def training_summary(model: Model | Crafted, story: Story, seconds: float) -> TrainingSummary:
     """How the model came about."""
     return TrainingSummary(
         seconds=seconds,
         model=f"{model.plan.architecture.name} at {model.plan.preprocess.height} pixels, weights: {model.weights_origin}",
-        parameters=parameter_count(model.network),
+        parameters=model.parameters,
         curves=story.curves,
         attempts=model.learned.attempts,
         choices=list(story.choices.values()),
         ended=model.learned.ended,
+        cross_validation=model.cross_validation,
+        learning_curve=model.learning_curve,
     )
 
 
@@ -74,6 +77,9 @@ def data_summary(material: Material) -> DataSummary:
         split=split.how,
         fingerprint=split.fingerprint,
         leaks=[leak.sentence for leak in split.leaks],
+        near_duplicates=near_count(audit),
+        near_pairs=_near_pairs(material),
+        shortcuts=shortcuts_of(source, audit, seed=split.seed),
         duplicates=sum(len(cluster) - 1 for cluster in audit.duplicates),
         unreadable=dict(audit.unreadable),
         stray=len(source.stray),
@@ -81,6 +87,26 @@ def data_summary(material: Material) -> DataSummary:
         sizes=f"Height x width: {listed} pixels." if sizes else "",
         samples=_examples(material),
     )
+
+
+def _near_pairs(material: Material) -> list[NearPair]:
+    """Some pairs for the eye: first those whose labels differ, then those that are least alike."""
+    label = {sample.key: sample.label for sample in material.source.samples}
+    pairs = sorted(material.audit.near_pairs, key=lambda pair: (label[pair.first] == label[pair.second], pair.correlation))
+    return [
+        NearPair(
+            first=pair.first,
+            second=pair.second,
+            correlation=pair.correlation,
+            same_label=label[pair.first] == label[pair.second],
+            thumbnails=_both(_thumbnail(material.source, pair.first), _thumbnail(material.source, pair.second)),
+        )
+        for pair in pairs[:SHOWN_PAIRS]
+    ]
+
+
+def _both(first: str | None, second: str | None) -> tuple[str, str] | None:
+    return None if first is None or second is None else (first, second)
 
 
 def _counts(material: Material, part: str) -> PartCounts:
@@ -113,10 +139,12 @@ def make_report(
     evaluation: Evaluation,
     material: Material,
     training: TrainingSummary,
-    speed: list[Speed],
     provenance: dict[str, Any],
+    *,
+    intended_use: str = "",
+    limits: str = "",
 ) -> Report:
-    """The whole report."""
+    """The report, but for the speed of the bundle's forms, which does not exist yet."""
     data = data_summary(material)
     return Report(
         **dict(evaluation),
@@ -127,8 +155,9 @@ def make_report(
         next_steps=_next_steps(evaluation, data),
         data=data,
         training=training,
-        speed=speed,
         machine=machine_line(),
+        intended_use=intended_use,
+        limits=limits,
         provenance=provenance,
     )
 
@@ -162,6 +191,7 @@ def _cautions(evaluation: Evaluation, data: DataSummary) -> list[str]:
     if rare:
         found.append(f"Fewer than {FEW_IN_CLASS} test pictures stand behind {_some(rare)}: their own figures are hardly known.")
     ece = evaluation.figures.get("ece")
+    found += [shortcut.sentence for shortcut in data.shortcuts if shortcut.suspicious]
     # The low end: the bins' noise alone lifts the figure of a few hundred pictures to several points.
     if ece is not None and ece.value is not None and (ece.low or 0.0) > POOR_CALIBRATION:
         found.append(f"Its probabilities are off by {100 * ece.value:.0f} points on average; do not read them as certainties.")
@@ -191,17 +221,14 @@ def _some(names: list[str], most: int = 6) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def provenance(material: Material, model: Model, seed: int, bundle: Bundle | None = None) -> dict[str, Any]:
+def provenance(material: Material, model: Model | Crafted, seed: int) -> dict[str, Any]:
     """Where the model comes from, in hashes and versions; no path, no user, no machine name."""
-    found: dict[str, Any] = {
+    return {
         "eyebright": __version__,
         "data": material.source.name,
         "largest training class": material.source.classes[material.majority],
         "split": material.split.fingerprint,
         "seed": seed,
         "pretrained weights": model.weights_origin,
-        "recipe": model.plan.recipe.model_dump(mode="json"),
+        "recipe": model.learned.ended if isinstance(model, Crafted) else model.plan.recipe.model_dump(mode="json"),
     }
-    if bundle is not None:
-        found["bundle"] = bundle.sha256
-    return found

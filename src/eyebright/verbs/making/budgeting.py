@@ -1,0 +1,126 @@
+"""What a recipe leaves open is settled here, once for a run whatever its interruptions: mirroring, precision, epochs."""
+
+import math
+import time
+
+import numpy as np
+
+from eyebright.core import seeds
+from eyebright.core.errors import DataError
+from eyebright.data.folds import group_folds, usable_folds
+from eyebright.models.network import PixelNetwork
+from eyebright.training.augment import thumbnails
+from eyebright.training.fit import LabelledPictures, Pace, choose_precision, measure_pace
+from eyebright.training.mirror import mirror_is_harmless
+from eyebright.training.recipe import Recipe
+from eyebright.training.sampling import epoch_size
+from eyebright.training.scratch import TrainingData, affordable_epochs
+from eyebright.verbs.making.choosing import GENTLE_RATE, WHOLE_UP_TO, read_plan
+from eyebright.verbs.making.curving import CURVE_FROM_SCRATCH
+from eyebright.verbs.making.work import Work
+
+MIRROR_SAMPLE = 3000  # pictures: a few seconds
+MIRROR_SIDE = 16  # pixels: enough to see which way an arrow points
+MIRROR_STRENGTH = 0.03
+MIRROR_FOLDS = 3
+LEAST_PATIENCE = 5  # epochs
+TEACHING = 1 / 3  # of a training step: what a teacher's forward pass costs, as the backward pass is twice the forward one
+
+
+def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> None:
+    """Settles the recipe of ``work.plan``; what was settled in an earlier part of the run is read back, not timed again."""
+    stored = read_plan(work.run.checkpoints / "plan.json")
+    if stored is not None and stored.budgeted:
+        work.plan = stored
+        return
+    recipe = _settle_mirror(work, _settle_unfreeze(work, network, work.plan.recipe))
+    seen = data.part(~data.held_out) if len(data.pictures) < 10 * recipe.batch_size else _head_of(data, recipe)
+    recipe, pace = _settle_precision(work, network, recipe, seen)
+    if work.settings.epochs is None:
+        pace = pace or measure_pace(network, seen, recipe)
+        left = work.deadline - time.monotonic()
+        epochs = _affordable(work, data, recipe, pace, left, most)
+        reason = f"{left:.0f} s are left, a picture takes {pace.training * 1000:.1f} ms; at most {most} are useful"
+        work.story.choose("epochs", str(epochs), reason)
+        recipe = recipe.model_copy(update={"epochs": epochs})
+    adopt(work, recipe)
+
+
+def adopt(work: Work, recipe: Recipe) -> None:
+    """Stores the settled recipe, its patience following from its epochs where it was not asked for."""
+    if work.settings.patience is None:
+        recipe = recipe.model_copy(update={"patience": max(LEAST_PATIENCE, math.ceil(recipe.epochs / 4))})
+    work.adopt(work.plan.model_copy(update={"recipe": recipe, "budgeted": True}))
+
+
+def _affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, left: float, most: int) -> int:
+    """How many epochs fit into ``left`` seconds when the trial is followed by all that was asked for besides."""
+    labels = data.pictures.labels
+    shown = epoch_size(labels[~data.held_out], recipe.sampling)
+    on_all = round(epoch_size(labels, recipe.sampling) * rounds(work))
+    held = int(data.held_out.sum())
+    return affordable_epochs(pace, shown, held, left, refit=on_all > 0, most=most, on_all=on_all or None)
+
+
+def rounds(work: Work) -> float:
+    """How often the pictures of train and validation are gone through after the trial, in epochs a trial epoch."""
+    settings = work.settings
+    members = {"none": 0, "folds": settings.folds, "seeds": settings.members}[settings.ensemble]
+    total = float(work.plan.refit) + max(0, settings.folds - 1)
+    if settings.ensemble == "seeds":
+        total += members
+    if settings.learning_curve and work.plan.way == "scratch":
+        total += len(CURVE_FROM_SCRATCH) - 1
+    if settings.distil:
+        total += 1 + members * TEACHING
+    return total
+
+
+def _settle_unfreeze(work: Work, network: PixelNetwork, recipe: Recipe) -> Recipe:
+    if recipe.unfreeze != "auto":
+        return recipe
+    side, blocks = work.plan.preprocess.height, len(network.blocks())
+    unfreeze = "all" if side <= WHOLE_UP_TO else str(max(1, round(blocks / 3)))
+    reason = f"of {blocks} blocks at {side} pixels; whole networks are tuned up to {WHOLE_UP_TO}"
+    work.story.choose("unfreeze", unfreeze, reason)
+    gentle = unfreeze != "all" and work.settings.learning_rate is None
+    return recipe.model_copy(update={"unfreeze": unfreeze, "learning_rate": GENTLE_RATE if gentle else recipe.learning_rate})
+
+
+def _settle_mirror(work: Work, recipe: Recipe) -> Recipe:
+    if work.settings.flip != "auto":
+        return recipe
+    try:
+        harmless, why = _ask_mirror(work)
+    except DataError as error:  # too few groups to ask
+        harmless, why = False, str(error)
+    work.story.choose("mirrored copies in training", "on" if harmless else "off", why)
+    return recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"flip": harmless})})
+
+
+def _settle_precision(
+    work: Work, network: PixelNetwork, recipe: Recipe, sample: LabelledPictures
+) -> tuple[Recipe, Pace | None]:
+    """The recipe with its precision, and its pace where that had to be timed."""
+    if work.settings.precision != "auto":
+        return recipe, None
+    recipe, pace, why = choose_precision(network, sample, recipe)
+    work.story.choose("precision", recipe.precision, why)
+    return recipe, pace
+
+
+def _ask_mirror(work: Work) -> tuple[bool, str]:
+    pictures = work.pictures
+    some = np.sort(seeds.order(work.settings.seed, "mirror", 0, pictures.hashes)[:MIRROR_SAMPLE])
+    plain, mirrored = thumbnails(pictures.pictures[some], MIRROR_SIDE)
+    labels, groups = pictures.labels[some], [work.units[row] for row in some]
+    wanted, _ = usable_folds(labels, groups, MIRROR_FOLDS)
+    folds = group_folds(labels, groups, wanted, work.settings.seed)
+    return mirror_is_harmless(plain, mirrored, labels, work.material.source.classes, folds, strength=MIRROR_STRENGTH)
+
+
+def _head_of(data: TrainingData, recipe: Recipe) -> LabelledPictures:
+    """A few batches, for timing."""
+    rows = np.flatnonzero(~data.held_out)[: 2 * recipe.batch_size]
+    whole = data.pictures
+    return LabelledPictures(whole.pictures[rows], whole.labels[rows], whole.hashes[rows])

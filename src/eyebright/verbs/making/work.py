@@ -1,0 +1,103 @@
+"""What the steps of training share: the network, the prepared pictures of train and validation, and where things are kept."""
+
+import hashlib
+
+import numpy as np
+
+from eyebright.core import seeds
+from eyebright.core.arrays import Features, Logits
+from eyebright.core.files import cache_home, sha256_of_json
+from eyebright.core.predictions import Predictions
+from eyebright.core.run import Run
+from eyebright.data.balance import class_weights
+from eyebright.data.pixels import prepare_all
+from eyebright.data.source import Sample
+from eyebright.data.split import unit_names
+from eyebright.models.catalogue import build_seeded, load_pretrained
+from eyebright.models.network import Classifier, PixelNetwork
+from eyebright.training.features import FeatureCache, embed
+from eyebright.training.fit import LabelledPictures, outputs_of
+from eyebright.verbs.making.choosing import Plan, write_plan
+from eyebright.verbs.making.gathering import Material, groups_of, labels_of
+from eyebright.verbs.making.settings import TrainSettings
+from eyebright.verbs.making.story import Story
+
+
+class Work:
+    """The state that training carries from step to step. ``plan`` is replaced as more of it is settled."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        material: Material,
+        plan: Plan,
+        run: Run,
+        story: Story,
+        deadline: float,
+        *,
+        pictures: LabelledPictures | None = None,
+    ) -> None:
+        self.settings, self.material, self.plan = settings, material, plan
+        self.run, self.story, self.deadline = run, story, deadline
+        self.classes = len(material.source.classes)
+        self.samples = material.samples("train", "validation")
+        self.units = unit_names(self.samples, material.audit)  # folds tear no group and no cluster of copies
+        for leftover in run.checkpoints.glob("pixels-*.npy"):
+            leftover.unlink()  # of a run that was killed
+        self.pictures = self.prepare(self.samples) if pictures is None else pictures
+        validation = set(material.split.parts["validation"])
+        self.held_out = np.array([sample.key in validation for sample in self.samples])
+
+    def fresh_network(self, *, member: int = 0) -> tuple[PixelNetwork, str]:
+        """The network as it is before training, and where its weights come from. ``member`` gives other initial weights."""
+        stream = "initial weights" if member == 0 else f"initial weights {member}"
+        network = build_seeded(self.plan.architecture, self.classes, seeds.integer(self.settings.seed, stream))
+        return network, load_pretrained(network, self.plan.architecture.name, self.plan.weights)
+
+    def prepare(self, samples: list[Sample]) -> LabelledPictures:
+        """The samples' pictures at the model's size."""
+        keys = [sample.key for sample in samples]
+        pictures = prepare_all(
+            self.material.source, keys, self.plan.preprocess, on_event=self.story, scratch=self.run.checkpoints
+        )
+        return LabelledPictures(pictures, labels_of(samples), seeds.key_hashes(keys))
+
+    def embed(self, network: PixelNetwork) -> Features:
+        """The frozen features of train and validation, from the cache where they are known."""
+        recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})  # the head must fit the exported network: fp32
+        cache = FeatureCache(cache_home() / "features", _backbone_name(network, self.plan))
+        contents = self.material.contents(self.samples)
+        return embed(network, self.pictures.pictures, contents, recipe, cache, on_event=self.story)
+
+    def class_weights(self) -> np.ndarray | None:
+        """The weight of each class in training, or None where all weigh the same."""
+        scheme = self.settings.class_weights
+        seen = self.pictures.labels[~self.held_out]
+        return None if scheme == "none" else class_weights(seen, self.classes, scheme=scheme)
+
+    def logits_of(self, network: Classifier, pictures: LabelledPictures) -> Logits:
+        """Logits in fp32, as the exported forms give them."""
+        return outputs_of(network, pictures.pictures, self.plan.recipe.model_copy(update={"precision": "fp32"}))[0]
+
+    def table(self, samples: list[Sample], logits: Logits) -> Predictions:
+        """The predictions table of ``samples``."""
+        return Predictions(
+            keys=tuple(sample.key for sample in samples),
+            labels=labels_of(samples),
+            logits=logits,
+            classes=self.material.source.classes,
+            groups=tuple(groups_of(samples)),
+        )
+
+    def adopt(self, plan: Plan) -> None:
+        """Takes ``plan`` for the rest of the run, and stores it."""
+        self.plan = plan
+        write_plan(plan, self.run.checkpoints / "plan.json")
+
+
+def _backbone_name(network: PixelNetwork, plan: Plan) -> str:
+    """A name that changes with anything that decides the features: weights, architecture, preprocessing."""
+    digest = hashlib.sha256()
+    for tensor in network.backbone.state_dict().values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return sha256_of_json([plan.architecture.model_dump(), plan.preprocess.model_dump(), digest.hexdigest()])[:32]
