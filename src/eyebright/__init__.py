@@ -11,13 +11,16 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "inspect": "eyebright.verbs.inspect",
     "train": "eyebright.verbs.train",
+    "tune": "eyebright.verbs.tune",
     "evaluate": "eyebright.verbs.evaluate",
     "predict": "eyebright.verbs.predict",
     "verify": "eyebright.verbs.verify",
+    "compare": "eyebright.verbs.compare",
     "report": "eyebright.verbs.report",
     "doctor": "eyebright.verbs.doctor",
     "list_models": "eyebright.verbs.models",
     "list_datasets": "eyebright.verbs.datasets",
+    "download": "eyebright.verbs.download",
     "EyebrightError": "eyebright.core.errors",
 }
 

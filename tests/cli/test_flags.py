@@ -35,6 +35,14 @@ def test_a_value_follows_its_flag(words):
     assert values("blocks", *words) == {"data": "blocks", "epochs": "5"}
 
 
+def test_a_field_named_as_python_needs_it_is_a_plain_flag():
+    class Fetch(Settings):
+        from_: str | None = argument(None, help="where it comes from")
+
+    assert values("--from", "there", settings=Fetch) == {"from_": "there"}
+    assert "--from TEXT" in flags.help_text("toy", "About", "toy", Fetch)
+
+
 def test_a_switch_goes_on_and_off():
     assert values("blocks", "--augment")["augment"] is True
     assert values("blocks", "--no-augment")["augment"] is False

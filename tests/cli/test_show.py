@@ -72,6 +72,10 @@ def inspection(**changes):
         "imbalance": 300.0,
         "unreadable": [{"key": EVIL, "reason": "not a picture"}],
         "duplicates": [["a.jpg", "b.jpg"]],
+        "near_duplicates": [],
+        "near_conflicts": [],
+        "shortcuts": [],
+        "sheet": None,
         "conflicts": [["oak/a.jpg", "elm/a.jpg"]],
         "leaks": ["train and test share 2 pictures"],
         "stray": 2,
@@ -254,6 +258,17 @@ def test_models_and_data_sets_say_what_is_missing(said):
         (show.show_report, Value(path=EVIL)),
         (show.show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),
         (show.show_datasets, [Value(name=EVIL, about=EVIL, where=EVIL)]),
+        (
+            show.show_download,
+            Value(
+                name=EVIL,
+                was_there=False,
+                files=[Value(file=EVIL, from_url=EVIL, proof=EVIL)],
+                page=EVIL,
+                licence=EVIL,
+                folder=EVIL,
+            ),
+        ),
         (show.show_doctor, Value(checks=[Value(group=EVIL, name=EVIL, state="ok", detail=EVIL, remedy=EVIL)])),
     ],
 )

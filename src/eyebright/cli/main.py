@@ -29,6 +29,7 @@ EXTRAS = {
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
+    "optuna": "tune",
     "skimage": "demo",
     "sklearn": "demo",
 }
@@ -62,6 +63,13 @@ VERBS: dict[str, Verb] = {
         "eyebright.verbs.train:run",
         "eyebright.cli.show:show_train",
     ),
+    "tune": Verb(
+        "Search for better settings, judged by the validation pictures",
+        "eyebright tune flowers/ --trials 20",
+        "eyebright.verbs.tune:TuneSettings",
+        "eyebright.verbs.tune:run",
+        "eyebright.cli.show:show_tune",
+    ),
     "evaluate": Verb(
         "Measure a model on labelled pictures, with intervals",
         "eyebright evaluate runs/flowers-1 flowers/",
@@ -83,6 +91,13 @@ VERBS: dict[str, Verb] = {
         "eyebright.verbs.verify:run",
         "eyebright.cli.show:show_verify",
     ),
+    "compare": Verb(
+        "Compare two runs on the same test pictures, by paired figures",
+        "eyebright compare runs/flowers-1 runs/flowers-2",
+        "eyebright.verbs.compare:CompareSettings",
+        "eyebright.verbs.compare:run",
+        "eyebright.cli.show:show_comparison",
+    ),
     "report": Verb(
         "Write a run's report again as one HTML file",
         "eyebright report runs/flowers-1",
@@ -103,6 +118,13 @@ VERBS: dict[str, Verb] = {
         "eyebright.verbs.datasets:DatasetsSettings",
         "eyebright.verbs.datasets:run",
         "eyebright.cli.show:show_datasets",
+    ),
+    "download": Verb(
+        "Fetch a named data set from its publisher and check it",
+        "eyebright download mnist",
+        "eyebright.verbs.download:DownloadSettings",
+        "eyebright.verbs.download:run",
+        "eyebright.cli.show:show_download",
     ),
     "doctor": Verb(
         "Say what is installed, what this computer can do, what is missing",

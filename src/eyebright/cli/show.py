@@ -56,15 +56,24 @@ def show_inspect(inspection: Any) -> None:
         "formats": _tally(inspection.formats),
         "stray files": _amount(inspection.stray),
         "sets of duplicates": _amount(inspection.duplicates),
+        "sets of near copies": _amount(inspection.near_duplicates),
     }
     console.print(_pairs(facts))
     _findings(console, "Unreadable", [f"{_of(row, 'key')}: {_of(row, 'reason')}" for row in inspection.unreadable])
     conflicts = [_words(row) for row in inspection.conflicts]
     _findings(console, "Duplicates", [said for said in map(_words, inspection.duplicates) if said not in set(conflicts)])
     _findings(console, "Same picture, different class: decide which is right", conflicts)
+    near_conflicts = [_words(row, " ~ ") for row in inspection.near_conflicts]
+    near = [_words(row, " ~ ") for row in inspection.near_duplicates]
+    _findings(console, "Near copies", [said for said in near if said not in set(near_conflicts)])
+    _findings(console, "Nearly the same picture, different class: look which is right", near_conflicts)
     _findings(console, "Leaks between the parts", inspection.leaks)
+    suspicious = [shortcut.sentence for shortcut in inspection.shortcuts if shortcut.suspicious]
+    _findings(console, "Shortcuts: what tells the classes apart beside the subject", suspicious)
     _findings(console, "Warnings", inspection.warnings)
     _findings(console, "Notes", inspection.notes)
+    if inspection.sheet:
+        _path(console, "Contact sheet", Path(inspection.sheet))
 
 
 def show_evaluation(evaluation: Any) -> None:
@@ -73,6 +82,8 @@ def show_evaluation(evaluation: Any) -> None:
     _title(console, f"{evaluation.n:,} pictures of the part {evaluation.part}")
     console.print(_figures(evaluation))
     console.print(_by_class(evaluation.classes))
+    if evaluation.subgroups:
+        console.print(_by_subgroup(evaluation.subgroups))
     if evaluation.leaked and evaluation.without_leaks:
         _line(console, f"{evaluation.leaked:,} of these pictures were also in training. Without them:")
         console.print(_figure_rows(evaluation.without_leaks, {}))
@@ -118,6 +129,35 @@ def show_train(result: Any) -> None:
     _path(console, "Model", result.run.bundle)
 
 
+def show_tune(result: Any) -> None:
+    """Prints the best settings beside the usual ones, what mattered, and the command that trains with the best."""
+    console = output()
+    _title(console, result.title)
+    for sentence in result.advice:
+        _line(console, sentence)
+    trials = {trial.number: trial for trial in result.trials}
+    usual, best = trials[0], trials[result.best]
+    table = _table("setting", ">usual", ">best", ">share of the differences")
+    for name in result.space:
+        share = f"{100 * result.importances[name]:.0f} %" if name in result.importances else ""
+        mark = "" if not share or name in result.mattered else ", may be chance"
+        table.add_row(_cell(name), _setting(usual, name), _setting(best, name), share + mark)
+    for name, pair in {result.metric: (usual.score, best.score), "accuracy": (usual.accuracy, best.accuracy)}.items():
+        table.add_row(_cell(name), *(_number(value, FINE if name == "log_loss" else result.n) for value in pair), "")
+    console.print(table)
+    _path(console, "Page", result.path / "search.html")
+    _path(console, "Settings", result.path / "best.toml")
+    _line(console, f"Train by them: {result.command}")
+
+
+def _setting(trial: Any, name: str) -> Text:
+    """A trial's value of a setting, or that it was left to eyebright."""
+    value = trial.values.get(name)
+    if isinstance(value, float):
+        return _cell(f"{value:.3g}")
+    return _cell("automatic" if value is None else str(value).lower() if isinstance(value, bool) else value)
+
+
 def show_verify(result: Any) -> None:
     """Prints each check, the failed and skipped ones in words and colour."""
     console = output()
@@ -131,6 +171,45 @@ def show_verify(result: Any) -> None:
     made = len(states) - skipped
     said = f"{failed} of {made} checks failed" if failed else f"All {made} checks passed"
     _line(console, f"{said}, {skipped} skipped." if skipped else f"{said}.")
+
+
+def show_comparison(comparison: Any) -> None:
+    """Prints the verdict, each figure of the two models beside its paired difference, and the classes that differ."""
+    console = output()
+    _title(console, f"{comparison.first} and {comparison.second} on the same {comparison.n:,} test pictures")
+    _line(console, comparison.verdict)
+    heads = (">" + neutral(comparison.first), ">" + neutral(comparison.second), ">difference", "95 % interval", "better")
+    table = _table("figure", *heads)
+    for name, row in comparison.figures.items():
+        _compared_row(table, name, row, comparison)
+    for name, row in comparison.recalls.items():
+        if row.better != "neither":
+            _compared_row(table, f"recall of {name}", row, comparison)
+    console.print(table)
+    counts = (
+        f"Both right {comparison.both_right:,}, only {comparison.first} {comparison.only_first:,}, "
+        f"only {comparison.second} {comparison.only_second:,}, both wrong {comparison.both_wrong:,}."
+    )
+    _line(console, counts if comparison.p_value is None else f"{counts} McNemar's exact test: p = {comparison.p_value:.3g}.")
+    _findings(console, "One alone has these right", comparison.disagreements)
+    _findings(console, "Warnings", comparison.warnings)
+
+
+def _compared_row(table: Table, name: str, row: Any, comparison: Any) -> None:
+    n, difference = comparison.n, row.difference
+    signed = [
+        f"{value:+.{3 if n >= FINE else 2}f}" if value is not None else "" for value in (difference.value, difference.low)
+    ]
+    high = f"{difference.high:+.{3 if n >= FINE else 2}f}" if difference.high is not None else ""
+    winner = {"first": comparison.first, "second": comparison.second, "neither": ""}[row.better]
+    table.add_row(
+        _cell(name),
+        _number(row.first, n),
+        _number(row.second, n),
+        signed[0],
+        f"{signed[1]} to {high}" if high else "",
+        _cell(winner),
+    )
 
 
 def show_report(result: Any) -> None:
@@ -149,11 +228,28 @@ def show_models(models: Iterable[Any]) -> None:
 
 def show_datasets(datasets: Iterable[Any]) -> None:
     """Prints the data sets known by name, and where each lies on this computer."""
+    console = output()
     table = _table("data set", "about", "where")
+    missing = False
     for dataset in datasets:
+        missing = missing or not dataset.where
         where = _cell(dataset.where) if dataset.where else Text("not on this computer", "yellow")
         table.add_row(_cell(dataset.name, "bold"), _cell(dataset.about), where)
-    output().print(table)
+    console.print(table)
+    if missing:
+        _line(console, "eyebright download NAME fetches a set from its publisher.")
+
+
+def show_download(result: Any) -> None:
+    """Prints the files of the set, where each came from and what shows that it is the right one."""
+    console = output()
+    _title(console, f"{result.name} is {'there already' if result.was_there else 'ready'}: eyebright train {result.name}")
+    table = _table("file", "from", "checked by")
+    for file in result.files:
+        table.add_row(_cell(file.file), _cell(file.from_url or "was there already"), _cell(file.proof))
+    console.print(table)
+    console.print(_pairs({"publisher": result.page, "licence": result.licence}))
+    _path(console, "Folder", result.folder)
 
 
 def show_doctor(diagnosis: Any) -> None:
@@ -270,6 +366,25 @@ def _by_class(classes: Mapping[str, Any]) -> Table:
     return table
 
 
+def _by_subgroup(rows: Iterable[Any]) -> Table:
+    table = _table(
+        "column", "value", ">n", ">accuracy", "95 % interval", ">f1_macro", ">less or more than the rest", "95 % interval"
+    )
+    for row in rows:
+        accuracy, difference = row.figures["accuracy"], row.difference
+        table.add_row(
+            _cell(row.column),
+            _cell(row.value),
+            f"{row.n:,}",
+            _number(accuracy.value, row.n),
+            _interval(accuracy),
+            _number(row.figures["f1_macro"].value, row.n),
+            f"{difference.value:+.2f}" if difference and difference.value is not None else "",
+            _interval(difference) if difference else "",
+        )
+    return table
+
+
 def _number(value: float | None, n: int) -> str:
     """A figure with as many decimals as ``n`` pictures support."""
     return "-" if value is None else f"{value:.{3 if n >= FINE else 2}f}"
@@ -299,8 +414,8 @@ def _amount(value: Any) -> str:
     return f"{count:,}" if count else ""
 
 
-def _words(row: Any) -> str:
-    return row if isinstance(row, str) else " = ".join(map(str, row))
+def _words(row: Any, sign: str = " = ") -> str:
+    return row if isinstance(row, str) else sign.join(map(str, row))
 
 
 def _of(row: Any, name: str) -> Any:

@@ -8,7 +8,7 @@ from eyebright.core.report import Search, Trial
 from eyebright.render.plots.style import ACCENT, INK, MUTED, PAPER, drawing, grid, spread
 from eyebright.render.words import isolated, lower_is_better, metric_name, short
 
-KINDS = 6  # numbers of so few values stand side by side, as words do
+KINDS = 6  # numbers of fewer values stand side by side, as words do
 FAR = 3.0  # times the middle half's width beyond it: scores further off are set at the edge, so that the rest can be seen
 BAND = 0.13  # share of the height for what has no score, by kind
 JITTER = 0.22  # of the place between two words, so that equal values do not hide each other
@@ -59,14 +59,15 @@ def _by_size(axes: Axes, search: Search, setting: str, trials: list[Trial]) -> d
     """Trial to the place of its value on an axis of numbers, which is set up for it; empty where the values are a few kinds."""
     values = {trial.number: trial.values[setting] for trial in trials}
     numbers = {number: float(value) for number, value in values.items() if type(value) in (int, float) and value is not None}
-    if len(numbers) < len(values) or len(set(numbers.values())) <= KINDS:
+    logarithmic = setting in search.logarithmic
+    above = [value for value in numbers.values() if value > 0]
+    if len(numbers) < len(values) or len(set(above)) < (2 if logarithmic else KINDS):
         return {}
-    if setting not in search.logarithmic:
+    if not logarithmic:
         low, high = min(numbers.values()), max(numbers.values())
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
         return numbers
-    above = [value for value in numbers.values() if value > 0]
     margin = (max(above) / min(above)) ** 0.08
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -87,7 +88,7 @@ def _by_kind(axes: Axes, search: Search, setting: str, trials: list[Trial]) -> d
         key=lambda kind: (numbers.get(kind, 0), kind not in given, given.index(kind) if kind in given else 0),
     )
     axes.set_xticks(range(len(kinds)), [isolated(short(kind, 9)) for kind in kinds])
-    axes.set_xlim(-0.5, len(kinds) - 0.5)
+    axes.set_xlim(-0.5, max(len(kinds), 1) - 0.5)
     # The golden ratio spreads any number of trials evenly, and the same on every page.
     return {number: kinds.index(kind) + JITTER * (2 * (number * 0.618034 % 1) - 1) for number, kind in said.items()}
 
