@@ -134,3 +134,16 @@ def test_an_unknown_baseline_is_refused_before_anything_is_trained(data, tmp_pat
     with pytest.raises(SettingsError, match="hog-svm"):
         eyebright.train(data, out=tmp_path / "run", baselines=["hog-svn"])
     assert not (tmp_path / "run").exists()
+
+
+def test_rare_classes_are_drawn_more_often_by_themselves_and_the_reason_is_said(tmp_path, quick):
+    data = squares(tmp_path / "uneven", count=30, classes=("blue", "green"))
+    squares(data, count=10, classes=("red",))
+    run = trained(data, tmp_path / "run", epochs=1)
+    assert report_of(run)["provenance"]["recipe"]["sampling"] == "sqrt"
+    (choice,) = [choice for choice in report_of(run)["training"]["choices"] if choice["name"] == "sampling"]
+    assert choice["reason"].startswith("3.0 pictures of the largest class")  # 24 of 30 against 8 of 10 outside the test part
+
+
+def test_even_classes_are_drawn_as_they_are(finished):
+    assert report_of(finished)["provenance"]["recipe"]["sampling"] == "none"

@@ -173,6 +173,6 @@ FAMILIES = (
         lambda cues: cues.sharpness,
         "That may well be the subject's own texture. If focus, compression or enlarging differs between the classes, take and "
         "save every class alike, from the originals.",
-        usual=_medians("{:.1f} on a scale of doublings", lambda cues: cues.sharpness[:1]),
+        usual=_medians("level {:.1f} (each is twice as sharp)", lambda cues: cues.sharpness[:1]),
     ),
 )

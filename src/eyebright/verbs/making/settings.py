@@ -119,8 +119,8 @@ class TrainSettings(Settings):
     tensorboard: bool = _fitting(False, help="Write a log for TensorBoard into the run.")
 
     class_weights: Literal["none", "inverse", "effective"] = _balance("none", help="Whether rare classes weigh more.")
-    sampling: Literal["none", "over", "under", "sqrt"] = _balance(
-        "none", help="Draw rare classes more often, common ones less often, or go half-way."
+    sampling: Literal["auto", "none", "over", "under", "sqrt"] = _balance(
+        "auto", help="Draw rare classes more often, common ones less often, or rare ones half-way. auto: sqrt from 2:1 on."
     )
     loss: Literal["cross-entropy", "focal"] = _balance("cross-entropy", help="focal: what is known already counts less.")
     focal_gamma: float = _balance(2.0, help="How much less.", ge=0, le=10)
@@ -178,7 +178,7 @@ class TrainSettings(Settings):
             raise ValueError("--ensemble folds needs --folds K, the number of folds")
         if self.distil and self.ensemble == "none":
             raise ValueError("--distil needs --ensemble folds or --ensemble seeds: something to learn from")
-        if self.sampling != "none" and self.class_weights != "none":
+        if self.sampling not in ("auto", "none") and self.class_weights != "none":
             raise ValueError("--sampling and --class-weights both level the classes; choose one of them")
         if self.schedule == "plateau" and self.patience and self.patience <= self.plateau_patience:
             raise ValueError(
