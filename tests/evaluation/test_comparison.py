@@ -119,3 +119,12 @@ def test_a_changed_label_is_refused():
     labels = (table.labels + 1) % 4
     with pytest.raises(DataError, match="one class in old and another in new"):
         compared(table, Predictions(table.keys, labels, table.logits, table.classes))
+
+
+def test_groups_that_one_run_alone_knows_of_count_for_both_whichever_comes_first():
+    grouped = random_table(1, n=60, group_size=5)
+    plain = Predictions(grouped.keys, grouped.labels, grouped.logits, grouped.classes)
+    for found in (compared(grouped, plain), compared(plain, grouped)):
+        assert found.groups == 12
+        assert found.p_value is None
+        assert "knows which pictures belong together" in found.warnings[0]

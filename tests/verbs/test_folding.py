@@ -8,12 +8,13 @@ import torch
 
 import eyebright
 from eyebright.core.bundle import read_bundle
-from eyebright.core.errors import SettingsError
+from eyebright.core.errors import InterruptedRunError, SettingsError
+from eyebright.core.events import Epoch
 from eyebright.core.predictions import load_predictions
 from eyebright.core.report import Report
 from eyebright.verbs.making.settings import TrainSettings
 
-from .shapes import report_of, squares, trained, weights_of
+from .shapes import outcome, report_of, squares, trained, weights_of
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +110,16 @@ def test_members_of_several_seeds_differ(data, tmp_path, quick):
 
 
 def test_an_ensemble_can_be_distilled_into_one_network(data, tmp_path, quick):
-    run = trained(data, tmp_path / "run", folds=2, ensemble="folds", distil=True, epochs=3)
+    run = trained(data, tmp_path / "run", folds=2, ensemble="folds", distil=True, calibration=0.2, epochs=3)
     bundle = read_bundle(run.bundle)
     assert bundle.manifest.architecture.name == "cnn"
-    assert "out-of-fold" in bundle.decision().fitted_on
+    assert bundle.decision().fitted_on.startswith("the calibration part")
     assert any("distilled" in attempt["name"] for attempt in report_of(run)["training"]["attempts"])
 
 
 def test_a_teacher_changes_what_is_learned(data, tmp_path, quick):
-    alone = trained(data, tmp_path / "alone", folds=2, epochs=2)
-    taught = trained(data, tmp_path / "taught", folds=2, ensemble="folds", distil=True, epochs=2)
+    alone = trained(data, tmp_path / "alone", folds=2, calibration=0.2, epochs=2)
+    taught = trained(data, tmp_path / "taught", folds=2, ensemble="folds", distil=True, calibration=0.2, epochs=2)
     assert weights_of(alone) != weights_of(taught)
 
 
@@ -163,3 +164,35 @@ def test_the_learning_curve_of_a_head_uses_every_picture_but_the_test_part(tmp_p
 def test_settings_that_contradict_each_other_are_refused(given, said):
     with pytest.raises(SettingsError, match=said):
         TrainSettings.resolve({"data": "flowers", **given})
+
+
+def test_a_distilled_network_needs_pictures_for_its_own_temperature(data, tmp_path):
+    with pytest.raises(SettingsError, match="Give --calibration"):
+        eyebright.train(data, out=tmp_path / "run", folds=2, ensemble="folds", distil=True)
+    assert not (tmp_path / "run").exists()
+
+
+STAGES = {
+    "a fold": {"folds": 2},
+    "a member": {"ensemble": "seeds", "members": 2},
+    "distillation": {"ensemble": "seeds", "members": 2, "distil": True, "calibration": 0.2},
+    "a smaller training set": {"learning_curve": True},
+}
+
+
+@pytest.mark.parametrize("what", STAGES)
+def test_a_run_stopped_in_any_stage_ends_in_the_same_model(data, tmp_path, quick, what):
+    """Ctrl-C after the first epoch of the last stage; resumed, all is as in a run that nobody stopped."""
+    whole = trained(data, tmp_path / "whole", epochs=2, **STAGES[what])
+    last = [row["stage"] for row in map(json.loads, whole.events.read_text().splitlines()) if row["event"] == "epoch"][-1]
+
+    def stop(event):
+        if isinstance(event, Epoch) and event.stage == last and event.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError, match="--resume"):
+        trained(data, tmp_path / "stopped", epochs=2, on_event=stop, **STAGES[what])
+    resumed = eyebright.train(data, out=tmp_path / "stopped", resume=True).run
+    assert outcome(resumed) == outcome(whole)
+    assert report_of(resumed)["training"]["learning_curve"] == report_of(whole)["training"]["learning_curve"]
+    assert report_of(resumed)["training"]["cross_validation"] == report_of(whole)["training"]["cross_validation"]

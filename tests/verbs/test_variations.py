@@ -8,7 +8,8 @@ from PIL import Image as Pillow
 import eyebright
 from eyebright.cli.main import main
 from eyebright.core.bundle import read_bundle
-from eyebright.core.errors import SettingsError
+from eyebright.core.errors import DataError, InterruptedRunError, SettingsError
+from eyebright.core.events import Note
 from eyebright.verbs.making.settings import TrainSettings
 
 from .shapes import report_of, squares, trained
@@ -147,3 +148,47 @@ def test_rare_classes_are_drawn_more_often_by_themselves_and_the_reason_is_said(
 
 def test_even_classes_are_drawn_as_they_are(finished):
     assert report_of(finished)["provenance"]["recipe"]["sampling"] == "none"
+
+
+def test_a_baseline_that_cannot_be_fitted_is_refused_before_the_network_is_trained(tmp_path):
+    data = squares(tmp_path / "rare", classes=("blue", "green"))
+    squares(data, count=2, classes=("red",))
+    with pytest.raises(DataError, match="Cross-validation needs 2 folds"):
+        eyebright.train(data, out=tmp_path / "run", model="cnn", epochs=1, baselines=["hog-svm"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resume_that_is_refused_leaves_the_run_as_it_was(data, tmp_path, quick, monkeypatch):
+    def interrupt(*given, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("eyebright.verbs.train._predictor", interrupt)
+        with pytest.raises(InterruptedRunError):
+            eyebright.train(data, out=tmp_path / "run", model="colour-knn")
+    moved = data.rename(data.with_name("moved"))
+    try:
+        with pytest.raises(DataError):
+            eyebright.train(data, out=tmp_path / "run", resume=True)
+    finally:
+        moved.rename(data)
+    assert (tmp_path / "run" / "settings.toml").exists()
+    assert eyebright.train(data, out=tmp_path / "run", resume=True).run.finished
+
+
+def test_nothing_can_stay_frozen_without_pretrained_weights(data, tmp_path):
+    with pytest.raises(SettingsError, match="trained from scratch"):
+        eyebright.train(data, out=tmp_path / "run", model="cnn", unfreeze="head")
+
+
+def test_settings_without_effect_are_named(data, tmp_path, quick):
+    heard = []
+    trained(data, tmp_path / "run", epochs=1, members=9, focal_gamma=3.0, on_event=heard.append)
+    assert any(isinstance(event, Note) and "--members, --focal-gamma" in event.text for event in heard)
+
+
+def test_a_dry_run_names_all_that_would_be_done(data):
+    plan = eyebright.train(data, dry_run=True, folds=3, ensemble="folds", baselines=["hog-svm"]).plan
+    assert "Cross-validate by 3 folds." in plan
+    assert "Average the folds' models." in plan
+    assert "Put beside it: hog-svm." in plan

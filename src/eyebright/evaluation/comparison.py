@@ -83,11 +83,21 @@ def _aligned(
             f"{names[0]} and {names[1]} were measured on different pictures: none is shared. Train both on the same data with "
             "the same --seed, or measure one bundle on the other's pictures with eyebright evaluate."
         )
-    tables = _rows_of(first, shared), _rows_of(second, shared)
+    tables = _alike_in_groups(_rows_of(first, shared), _rows_of(second, shared))
     if (torn := tables[0].labels != tables[1].labels).any():
         key = shared[int(torn.argmax())]
         raise DataError(f"{key} has one class in {names[0]} and another in {names[1]}; the labels changed between the two.")
-    return tables, _warnings(first, second, len(shared), names)
+    warnings = _warnings(first, second, len(shared), names)
+    if first.grouped != second.grouped:
+        grouped = names[0] if first.grouped else names[1]
+        warnings.append(f"Only {grouped} knows which pictures belong together: its groups are taken for both.")
+    return tables, warnings
+
+
+def _alike_in_groups(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Both tables with the coarser of their groupings: a dependence that one of the runs knew of must not be forgotten."""
+    groups = min(first.groups, second.groups, key=lambda groups: len(set(groups)))
+    return dataclasses.replace(first, groups=groups), dataclasses.replace(second, groups=groups)
 
 
 def _reordered(table: Predictions, classes: tuple[str, ...]) -> Predictions:

@@ -54,6 +54,8 @@ class InspectSettings(Settings):
     def _drawable(self) -> Self:
         if self.sheet is not None and self.augment is None:
             raise ValueError("--sheet needs --augment light, medium or strong: how much the pictures are changed")
+        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
+            raise ValueError(f"--sheet is {self.sheet.name!r}; the name of a PNG picture was expected, ending in .png")
         return self
 
 

@@ -14,7 +14,7 @@ import tomli_w
 
 from eyebright.core.bundle import Bundle, read_bundle, safe_name
 from eyebright.core.errors import DataError, InterruptedRunError, MissingExtraError, SettingsError
-from eyebright.core.events import EventLog, OnEvent, Phase, silent
+from eyebright.core.events import Choice, EventLog, OnEvent, Phase, silent
 from eyebright.core.files import write_json, write_text
 from eyebright.core.machine import environment
 from eyebright.core.predictions import save_predictions
@@ -22,6 +22,7 @@ from eyebright.core.predictor import Predictor
 from eyebright.core.report import Figure, Report
 from eyebright.core.run import Run, create_run, new_run_path, open_run
 from eyebright.core.settings import read_toml
+from eyebright.models.handcrafted.names import is_handcrafted
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import BEGUN, Story
 from eyebright.verbs.making.watching import TensorBoardLog
@@ -53,11 +54,11 @@ def train(data: str | Path, *, on_event: OnEvent = silent, **settings: Any) -> T
 
 def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
     """The run that ``settings`` ask for."""
-    require_extra()
+    require_extra(settings)
     story = Story(on_event)
     if settings.dry_run:
         return _dry_run(settings, story)
-    started = time.monotonic()
+    started, fresh = time.monotonic(), not settings.resume
     place, settings = _place(settings)
     with _resumable(settings, place):
         story.remember(place.events)
@@ -70,7 +71,9 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
         try:
             report = _make(settings, place, story, started)
         except (DataError, SettingsError):
-            if not any(place.checkpoints.iterdir()):  # refused before anything was made: no folder is left to stumble over
+            if (
+                fresh and not any(place.checkpoints.iterdir()) and not any(place.predictions.iterdir())
+            ):  # refused before anything was made: no folder is left to stumble over
                 shutil.rmtree(place.path)
             raise
         finally:
@@ -80,12 +83,16 @@ def run(settings: TrainSettings, on_event: OnEvent = silent) -> TrainResult:
     return TrainResult(place, report, [])
 
 
-def require_extra() -> None:
-    """Raises ``MissingExtraError`` where a package is missing that training needs."""
+def require_extra(settings: TrainSettings) -> None:
+    """Raises ``MissingExtraError`` where a package is missing that training needs, or what was asked for besides."""
     from importlib.util import find_spec
 
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError.for_extra("train", "Training")
+    if settings.tensorboard and find_spec("tensorboard") is None:
+        raise MissingExtraError.for_extra("tensorboard", "The log for TensorBoard")
+    if (settings.baselines or is_handcrafted(settings.model)) and find_spec("sklearn") is None:
+        raise MissingExtraError.for_extra("classic", "Training a handcrafted model")
 
 
 def _board(settings: TrainSettings, place: Run) -> TensorBoardLog | None:
@@ -168,9 +175,14 @@ def _baselines(settings: TrainSettings, material: Any, plan: Any, place: Run, st
     found = {}
     for name in settings.baselines:
         story(Phase(f"Fitting {name} to put it beside"))
-        table, decision = predictions_beside(name, settings, material, plan, place, story)
+        table, decision = predictions_beside(name, settings, material, plan, place, Story(_all_but_choices(story)))
         found[name] = judge(table, decision, part="test", seed=settings.seed).figures
     return found
+
+
+def _all_but_choices(story: Story) -> OnEvent:
+    """Hands on what a baseline tells, but for its choices, which are none of this model's."""
+    return lambda event: None if isinstance(event, Choice) else story(event)
 
 
 def write_report(report: Report, place: Run) -> None:
@@ -235,14 +247,30 @@ def _dry_run(settings: TrainSettings, story: Story) -> TrainResult:
         "handcrafted": "Fit a handcrafted model",
     }
     time_ = f"{settings.epochs} epochs" if settings.epochs else f"what fits into {settings.minutes:g} minutes"
+    how = "" if plan.way == "handcrafted" else f", {plan.recipe.optimiser}, {time_}"
     sentences = [
         f"Use {len(material.source.samples):,} pictures in {len(material.source.classes)} classes: {parts}.",
         material.split.how,
         *(f"{choice.name}: {choice.value} ({choice.reason})." for choice in story.choices.values()),
-        f"{ways[plan.way]}: {plan.architecture.name} at {plan.preprocess.height} pixels, {plan.recipe.optimiser}, {time_}.",
+        f"{ways[plan.way]}: {plan.architecture.name} at {plan.preprocess.height} pixels{how}.",
+        *_besides(settings),
         f"Write the run to {settings.out or _default_out(settings)}.",
     ]
     return TrainResult(None, None, sentences)
+
+
+def _besides(settings: TrainSettings) -> list[str]:
+    """What would be done beyond one model."""
+    made = {"none": "", "folds": "the folds' models", "seeds": f"{settings.members} models from several seeds"}[
+        settings.ensemble
+    ]
+    found = [
+        f"Cross-validate by {settings.folds} folds." if settings.folds else "",
+        f"Average {made}{', and distil them into one network' if settings.distil else ''}." if made else "",
+        "Ask whether more pictures would help." if settings.learning_curve else "",
+        f"Put beside it: {', '.join(settings.baselines)}." if settings.baselines else "",
+    ]
+    return [sentence for sentence in found if sentence]
 
 
 def _default_out(settings: TrainSettings) -> Path:

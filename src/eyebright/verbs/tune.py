@@ -81,7 +81,7 @@ def run(settings: TuneSettings, on_event: OnEvent = silent) -> TuneResult:
     from eyebright.verbs.tuning.space import read_space
     from eyebright.verbs.tuning.study import optuna
 
-    require_extra()
+    require_extra(settings)
     optuna()
     read_space(settings.search)  # refused before the data is read
     began = time.time()

@@ -24,7 +24,8 @@ MIRROR_SIDE = 16  # pixels: enough to see which way an arrow points
 MIRROR_STRENGTH = 0.03
 MIRROR_FOLDS = 3
 LEAST_PATIENCE = 5  # epochs
-TEACHING = 1 / 3  # of a training step: what a teacher's forward pass costs, as the backward pass is twice the forward one
+TEACHING = 1 / 3  # of a step of a whole network, whose backward pass is twice the forward one: what a teacher's pass costs
+TEACHING_LAST_BLOCKS = 0.6  # of a step that trains the last third alone: 1 forward, about 2/3 back
 
 
 def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> None:
@@ -49,7 +50,8 @@ def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> 
 def adopt(work: Work, recipe: Recipe) -> None:
     """Stores the settled recipe, its patience following from its epochs where it was not asked for."""
     if work.settings.patience is None:
-        recipe = recipe.model_copy(update={"patience": max(LEAST_PATIENCE, math.ceil(recipe.epochs / 4))})
+        least = 2 * recipe.plateau_patience if recipe.schedule == "plateau" else LEAST_PATIENCE  # the rate must fall before
+        recipe = recipe.model_copy(update={"patience": max(LEAST_PATIENCE, least, math.ceil(recipe.epochs / 4))})
     work.adopt(work.plan.model_copy(update={"recipe": recipe, "budgeted": True}))
 
 
@@ -72,7 +74,7 @@ def rounds(work: Work) -> float:
     if settings.learning_curve and work.plan.way == "scratch":
         total += len(CURVE_FROM_SCRATCH) - 1
     if settings.distil:
-        total += 1 + members * TEACHING
+        total += 1 + members * (TEACHING if work.plan.recipe.unfreeze == "all" else TEACHING_LAST_BLOCKS)
     return total
 
 

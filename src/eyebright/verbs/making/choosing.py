@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from eyebright.backends.device import choose_device
 from eyebright.core.bundle import Architecture
+from eyebright.core.errors import SettingsError
+from eyebright.core.events import Note
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
 from eyebright.models import lenet, lite0
@@ -17,7 +19,6 @@ from eyebright.models.cnn import MINIMUM_SIZE
 from eyebright.models.handcrafted.names import MAXIMUM_SIZE, fitting_size, is_handcrafted, parse
 from eyebright.models.names import MODELS, PRETRAINED
 from eyebright.training.augment import Augment, dial
-from eyebright.training.classic import require_sklearn
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making.gathering import Material, labels_of
 from eyebright.verbs.making.settings import TrainSettings
@@ -31,6 +32,21 @@ SCRATCH_EPOCHS = 30
 SCRATCH_STEPS = 2400  # small sets go round more often: this many steps are worth having at any size
 TUNING_EPOCHS = 12
 WHOLE_UP_TO = 128  # pixels: a whole network is fine-tuned up to this size, above it the last third, for the time it takes
+ONLY_IN_FINE_TUNING = (  # no part of fitting a linear head
+    *(
+        "epochs",
+        "optimiser",
+        "learning_rate",
+        "schedule",
+        "warm_up",
+        "batch_size",
+        "weight_decay",
+        "head_weight_decay",
+        "drop_path",
+    ),
+    *("label_smoothing", "average", "clip", "patience", "loss", "augment", "vertical", "precision", "layout"),
+    *(name for name in Augment.model_fields if name not in ("flip", "vertical")),
+)
 UNEVEN = 2.0  # largest class over smallest; below it square-root sampling draws no picture half as often again
 FEW = 5000  # pictures up to which the final model is refitted on everything but the test part
 # Where only the last blocks are tuned, the rate is lower: on photographs that gave the least validation loss (NOTES.md).
@@ -62,11 +78,10 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     """The plan for this material, before anything is timed."""
     for baseline in settings.baselines:
         parse(baseline)  # an unknown name is refused now, not after the training
-    if settings.baselines or is_handcrafted(settings.model):
-        require_sklearn()
     side = _median_side(material)
     name = _model(settings, side, story)
     way = _way(settings, name)
+    _judge_settings(settings, way, story)
     device, why = choose_device(settings.device)
     story.choose("device", device, why)
     colour = _colour(settings, material, story)
@@ -82,6 +97,37 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
         recipe=_recipe(settings, way, device).model_copy(update={"sampling": sampling}),
         refit=refit,
     )
+
+
+def _judge_settings(settings: TrainSettings, way: Way, story: Story) -> None:
+    """Refuses what this kind of model cannot obey, and says what has no effect here: no setting is ignored silently."""
+    if way == "handcrafted":
+        from eyebright.verbs.making.handcrafted import refuse_network_settings
+
+        refuse_network_settings(settings)
+        return
+    if way == "scratch" and settings.unfreeze not in ("auto", "all"):
+        raise SettingsError(
+            f"--unfreeze is {settings.unfreeze!r}, but {settings.model} is trained from scratch: without pretrained weights "
+            "nothing can stay frozen. Leave it out, or choose a pretrained model."
+        )
+    if idle := _without_effect(settings, way):
+        story(Note(f"Without effect here: {', '.join(f'--{name.replace(chr(95), chr(45))}' for name in idle)}.", "warning"))
+
+
+def _without_effect(settings: TrainSettings, way: Way) -> list[str]:
+    """The settings that were changed from their defaults and change nothing in this combination."""
+    idle = {
+        "members": settings.ensemble != "seeds",
+        "focal_gamma": settings.loss != "focal",
+        "plateau_patience": settings.schedule != "plateau",
+        "clahe_clip": settings.equalise != "clahe",
+        "clahe_grid": settings.equalise != "clahe",
+        "head_folds": way == "scratch" or settings.folds > 0,
+        **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
+    }
+    fields = TrainSettings.model_fields
+    return [name for name, unused in idle.items() if unused and getattr(settings, name) != fields[name].default]
 
 
 def _sampling(settings: TrainSettings, material: Material, story: Story) -> str:

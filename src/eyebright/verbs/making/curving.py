@@ -63,7 +63,10 @@ def _curve_from_scratch(work: Work, data: TrainingData, learned: Learned) -> Lea
         seed=work.settings.seed,
     )
     points = [(share.n, work.table(samples, share.logits[held])) for share in shares]
-    how = "the network from scratch, equally many steps, judged on the validation part"
+    how = (
+        "the network from scratch, equally many steps, judged on the validation part; of the last point alone the best epoch "
+        "was chosen there, which flatters it a little"
+    )
     return learning_curve(points, how=how, seed=work.settings.seed)
 
 
@@ -72,13 +75,16 @@ def _logits_after_equal_steps(work: Work, data: TrainingData, learned: Learned, 
     rows = np.zeros(len(data.pictures), dtype=bool)
     rows[seen] = True
     assert learned.again is not None
-    epochs = max(1, round(learned.again.epochs * int((~data.held_out).sum()) / len(seen)))
+    stretch = int((~data.held_out).sum()) / len(seen)
+    epochs = max(1, round(learned.again.epochs * stretch))
+    falls = learned.again.rate_falls  # on a plateau: after as many steps, not as many epochs
+    falls = None if falls is None else tuple(round(epoch * stretch) for epoch in falls)
     network, _ = work.fresh_network()
     train_member(
         network,
         data,
         rows,
-        learned.again.model_copy(update={"epochs": epochs}),
+        learned.again.model_copy(update={"epochs": epochs, "rate_falls": falls}),
         strength=None,
         stage=f"learning curve, {len(seen):,} pictures",
         checkpoint=work.run.checkpoints / f"curve-{len(seen)}.safetensors",

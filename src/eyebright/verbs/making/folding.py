@@ -35,12 +35,12 @@ class Folded:
     how: str = ""
     decision: Decision | None = None
 
-    def summary(self, decision: Decision) -> CrossValidation | None:
+    def summary(self, decision: Decision, *, seed: int) -> CrossValidation | None:
         """The cross-validation's figures, or None where there was none."""
         if self.out_of_fold is None or self.fold_of is None:
             return None
         own = decision if self.decision is None else fit_temperature(self.out_of_fold, fitted_on=self.how)
-        return cross_validation(self.out_of_fold, self.fold_of, own, how=self.how)
+        return cross_validation(self.out_of_fold, self.fold_of, own, how=self.how, seed=seed)
 
 
 def fold_and_gather(work: Work, data: TrainingData, learned: Learned, network: PixelNetwork) -> Folded:
@@ -73,7 +73,7 @@ def fold_and_gather(work: Work, data: TrainingData, learned: Learned, network: P
         return Folded(whole, architecture, named, *found, decision)
     student = _distilled(work, data, learned, whole)
     named = _named(named, "one network distilled from the ensemble")
-    return Folded(student, own, named, *found, None if found[0] is not None else single)
+    return Folded(student, own, named, *found)
 
 
 def _named(learned: Learned, name: str) -> Learned:
@@ -160,7 +160,10 @@ class _Folds:
         """Out-of-fold predictions, the fold of each row, and how they came about, in words."""
         count = len(np.unique(self.fold_of))
         kind = "grouped " if len(set(self.work.units)) < len(self.work.units) else ""
-        how = f"out-of-fold predictions of {count} stratified {kind}folds"
+        chosen = "the head's strength was" if head_alone else "the number of epochs and the head's strength were"
+        if self.learned.strength is None:
+            chosen = "the number of epochs was"
+        how = f"out-of-fold predictions of {count} stratified {kind}folds; {chosen} chosen on the same pictures"
         logits = self.learned.logits if head_alone else self._train_all(count)
         table = self.work.table(self.work.samples, logits)
         save_predictions(table, self.work.run.predictions / "out-of-fold.safetensors")

@@ -69,6 +69,14 @@ def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
     material = Material(source, found, split)
     if settings.folds:
         _refuse_impossible_folds(material, settings.folds)
+    if settings.baselines:  # they choose their settings by folds: too few groups are refused now, not after the training
+        samples = material.samples("train", "validation")
+        usable_folds(labels_of(samples), unit_names(samples, found), settings.folds or settings.head_folds)
+    if settings.distil and not split.parts["calibration"]:
+        raise SettingsError(
+            "--distil needs pictures for the temperature of the network that it makes: no other held-out predictions of that "
+            "network exist. Give --calibration 0.1 or so."
+        )
     return material
 
 

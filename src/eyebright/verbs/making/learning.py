@@ -67,7 +67,7 @@ def learn(settings: TrainSettings, material: Material, plan: Plan, run: Run, sto
         decision=decision,
         learned=folded.learned,
         weights_origin=origin,
-        cross_validation=folded.summary(decision),
+        cross_validation=folded.summary(decision, seed=settings.seed),
         learning_curve=curve,
     )
 
