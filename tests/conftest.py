@@ -1,8 +1,12 @@
 """For the whole session: tests that need a CUDA device or the network are skipped, with the reason, where there is none."""
 
 import importlib.util
+import signal
 
 import pytest
+
+# Begun in the background of a script, or by nohup, this process ignores Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
