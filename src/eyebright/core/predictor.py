@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float32
+
 from eyebright.core.arrays import Features, Logits, Pixels
 
 
@@ -32,4 +35,25 @@ class Differentiable(Predictor, Protocol):
 
     def gradient(self, pixels: Pixels, target: int) -> Pixels:
         """The gradient of the target class's logit by each pixel, in the pixels' shape."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerMaps:
+    """What a layer holds at each place of each picture, and how fast the target's log-odds rise with it."""
+
+    activations: Float32[np.ndarray, "n channels rows columns"]
+    gradients: Float32[np.ndarray, "n channels rows columns"]
+
+
+@runtime_checkable
+class Layered(Predictor, Protocol):
+    """A predictor whose last layer with places can be seen."""
+
+    def maps(self, pixels: Pixels, target: int) -> tuple[LayerMaps, ...]:
+        """The maps of that layer, one entry a member of an ensemble. Empty where the network keeps no places.
+
+        Gradients are those of the target's log-odds: its logit less the log-sum-exp of the others. The same number added to
+        every logit changes no answer, and changes no map. A member's logits are divided by its temperature.
+        """
         ...
