@@ -1,5 +1,6 @@
 """For the whole session: tests that need a CUDA device or the network are skipped, with the reason, where there is none."""
 
+import gc
 import importlib.util
 import signal
 
@@ -19,6 +20,12 @@ def pytest_collection_modifyitems(config, items):
         _skip(marked_gpu, "no CUDA device is visible")
     if not config.getoption("--network"):
         _skip([item for item in items if item.get_closest_marker("network")], "the network is only used with --network")
+
+
+def pytest_collection_finish(session):
+    """What was imported is there to stay: the collector of garbage need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

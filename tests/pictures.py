@@ -47,6 +47,23 @@ def gif(frames, **options):
     return encoded(first, "GIF", save_all=True, append_images=rest, **options)
 
 
+def as_stored(upright, orientation):
+    """What the sensor of a turned camera stores of a picture: EXIF 2.32, tag 0x0112, from 1 to 8."""
+    turned = upright.transpose(1, 0, 2)
+    # Row 0 and column 0 of the stored picture are which visual sides of the upright one.
+    sides = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: turned,
+        6: turned[::-1],
+        7: turned[::-1, ::-1],
+        8: turned[:, ::-1],
+    }
+    return np.ascontiguousarray(sides[orientation])
+
+
 def png_claiming(width, height):
     """A whole, small PNG of one grey whose header and data truly hold ``width`` x ``height`` pixels."""
     packer = zlib.compressobj(9)

@@ -14,6 +14,8 @@ _PUBLIC = {
     "tune": "eyebright.verbs.tune",
     "evaluate": "eyebright.verbs.evaluate",
     "predict": "eyebright.verbs.predict",
+    "import_model": "eyebright.verbs.import_",
+    "serve": "eyebright.serving.serve",
     "verify": "eyebright.verbs.verify",
     "compare": "eyebright.verbs.compare",
     "report": "eyebright.verbs.report",

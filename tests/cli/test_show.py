@@ -1,11 +1,20 @@
 """Results as text: what matters is there, and no name is taken for markup or an escape."""
 
+import doctest
 import json
 from types import SimpleNamespace as Value
 
 import pytest
 
-from eyebright.cli import show
+from eyebright.cli import terminal
+from eyebright.cli.show import figures, predict
+from eyebright.cli.show.catalogues import show_datasets, show_download, show_models
+from eyebright.cli.show.checks import show_doctor, show_verify
+from eyebright.cli.show.document import as_json
+from eyebright.cli.show.evaluate import show_evaluation
+from eyebright.cli.show.inspect import show_inspect
+from eyebright.cli.show.predict import show_predictions
+from eyebright.cli.show.train import show_report, show_train
 from eyebright.core.report import ClassFigures, DataSummary, Evaluation, Figure, Report
 from eyebright.core.run import Run
 
@@ -41,8 +50,15 @@ def said(capsys):
     return lambda: capsys.readouterr().out
 
 
+@pytest.mark.parametrize("module", [figures, predict, terminal])
+def test_the_examples_in_the_docstrings_hold(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
+
+
 def test_an_evaluation_shows_intervals_the_baseline_and_the_weakest_class_first(said):
-    show.show_evaluation(Evaluation(**evaluation_values()))
+    show_evaluation(Evaluation(**evaluation_values()))
     text = said()
     assert "203 pictures of the part test" in text
     assert "0.91" in text
@@ -55,7 +71,7 @@ def test_an_evaluation_shows_intervals_the_baseline_and_the_weakest_class_first(
 
 def test_leaked_pictures_are_told_apart(said):
     figures = {"accuracy": Figure(value=0.5, low=0.4, high=0.6, n=200, method="wilson")}
-    show.show_evaluation(Evaluation(**evaluation_values(), leaked=3, without_leaks=figures))
+    show_evaluation(Evaluation(**evaluation_values(), leaked=3, without_leaks=figures))
     assert "3 of these pictures were also in training" in said()
 
 
@@ -86,7 +102,7 @@ def inspection(**changes):
 
 
 def test_an_inspection_shows_counts_and_findings(said):
-    show.show_inspect(inspection())
+    show_inspect(inspection())
     text = said()
     for words in (
         "1,204 pictures in 2 classes",
@@ -102,19 +118,19 @@ def test_an_inspection_shows_counts_and_findings(said):
 
 
 def test_a_long_list_of_findings_is_cut_and_says_so(said):
-    show.show_inspect(inspection(leaks=[f"leak {i}" for i in range(100)]))
+    show_inspect(inspection(leaks=[f"leak {i}" for i in range(100)]))
     text = said()
     assert "and 88 more; --json lists them all" in text
     assert "leak 12" not in text
 
 
 def test_a_finding_is_one_line_for_a_pipe(said):
-    show.show_inspect(inspection(warnings=["word " * 100]))
+    show_inspect(inspection(warnings=["word " * 100]))
     assert "  " + "word " * 99 in said()
 
 
 def test_an_empty_inspection_can_be_shown(said):
-    show.show_inspect(
+    show_inspect(
         inspection(
             n=0,
             classes={},
@@ -139,7 +155,7 @@ def answer(key="a.jpg", *, predictions=(("oak", 0.9), ("elm", 0.1)), verdict=Non
 
 
 def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
-    show.show_predictions(
+    show_predictions(
         Value(
             results=[
                 answer(),
@@ -157,7 +173,7 @@ def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
 
 def test_as_many_next_answers_are_shown_as_were_asked_for(said):
     classes = (("oak", 0.5), ("elm", 0.3), ("ash", 0.15), ("fir", 0.05))
-    show.show_predictions(Value(results=[answer(predictions=classes[:1]), answer(predictions=classes)]))
+    show_predictions(Value(results=[answer(predictions=classes[:1]), answer(predictions=classes)]))
     first, second = said().splitlines()[1:]
     assert first.split() == ["a.jpg", "oak", "0.500"]
     assert second.rstrip().endswith("elm 0.30, ash 0.15, fir 0.05")
@@ -167,27 +183,27 @@ def test_a_long_path_is_shown_by_its_end_on_one_line(said, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     long = "/data/of/a/project/with/a/long/name/pictures/0001.jpg"  # 53 characters; 40 of 100 columns are there for it
     classes = tuple((f"a class with a long name {number}", 0.2) for number in range(5))
-    show.show_predictions(Value(results=[answer(long, predictions=classes)]))
+    show_predictions(Value(results=[answer(long, predictions=classes)]))
     line = said().splitlines()[1]
     assert line.startswith(".../with/a/long/name/pictures/0001.jpg ")
-    show.show_predictions(Value(results=[answer("x" * 40, predictions=classes)]))
+    show_predictions(Value(results=[answer("x" * 40, predictions=classes)]))
     assert f"{'x' * 40} " in said()
 
 
 def test_a_long_file_name_is_cut_in_front(said):
-    show.show_predictions(Value(results=[answer("folder/" + "x" * 200 + ".jpg")]))
+    show_predictions(Value(results=[answer("folder/" + "x" * 200 + ".jpg")]))
     assert f"...{'x' * 41}.jpg " in said()  # 48 of a pipe's 120 columns
 
 
 def test_conflicts_are_not_said_again_as_duplicates(said):
-    show.show_inspect(inspection(duplicates=[["a.jpg", "b.jpg"], ["oak/a.jpg", "elm/a.jpg"]]))
+    show_inspect(inspection(duplicates=[["a.jpg", "b.jpg"], ["oak/a.jpg", "elm/a.jpg"]]))
     text = said()
     assert text.count("oak/a.jpg") == text.count("a.jpg = b.jpg") == 1
 
 
 def test_skipped_checks_are_not_counted_as_passed(said):
     checks = [Value(name="onnx", state="ok", detail="1e-6"), Value(name="torch", state="skipped", detail="no torch")]
-    show.show_verify(Value(checks=checks))
+    show_verify(Value(checks=checks))
     text = said()
     assert "torch  skipped  no torch" in text
     assert text.endswith("All 1 checks passed, 1 skipped.\n")
@@ -206,7 +222,7 @@ def report():
 
 
 def test_training_shows_the_summary_and_where_things_lie(said, tmp_path):
-    show.show_train(Value(run=Run(tmp_path), report=report(), plan=[]))
+    show_train(Value(run=Run(tmp_path), report=report(), plan=[]))
     text = said()
     assert "Nine in ten are right." in text
     assert "Small set." in text
@@ -215,12 +231,12 @@ def test_training_shows_the_summary_and_where_things_lie(said, tmp_path):
 
 
 def test_a_dry_run_shows_the_plan(said):
-    show.show_train(Value(run=None, report=None, plan=["Read 812 pictures.", "Train a head."]))
+    show_train(Value(run=None, report=None, plan=["Read 812 pictures.", "Train a head."]))
     assert said() == "What would be done\n  Read 812 pictures.\n  Train a head.\n"
 
 
 def test_a_failed_check_is_said_in_words(said):
-    show.show_verify(
+    show_verify(
         Value(checks=[Value(name="onnx", state="ok", detail="1e-6"), Value(name="probe", state="failed", detail="differs")])
     )
     text = said()
@@ -230,18 +246,18 @@ def test_a_failed_check_is_said_in_words(said):
 
 def test_a_report_path_is_one_unbroken_line(said, tmp_path):
     path = tmp_path / ("deep" * 50) / "report.html"
-    show.show_report(Value(path=path))
+    show_report(Value(path=path))
     assert said() == f"Report: {path}\n"
 
 
 def test_models_and_data_sets_say_what_is_missing(said):
-    show.show_models(
+    show_models(
         [
             Value(name="cnn", kind="classic", about="small", available=True),
             Value(name="vit", kind="timm", about="big", available=False),
         ]
     )
-    show.show_datasets([Value(name="mnist", about="digits", where=None)])
+    show_datasets([Value(name="mnist", about="digits", where=None)])
     text = said()
     assert "pip install 'eyebright[train]'" in text
     assert "not on this computer" in text
@@ -250,16 +266,16 @@ def test_models_and_data_sets_say_what_is_missing(said):
 @pytest.mark.parametrize(
     ("printer", "result"),
     [
-        (show.show_evaluation, Evaluation(**evaluation_values())),
-        (show.show_inspect, inspection()),
-        (show.show_predictions, Value(results=[answer(EVIL, predictions=((EVIL, 0.5),), verdict=EVIL, warnings=[EVIL])])),
-        (show.show_verify, Value(checks=[Value(name=EVIL, state="failed", detail=EVIL)])),
-        (show.show_train, Value(run=None, report=None, plan=[EVIL])),
-        (show.show_report, Value(path=EVIL)),
-        (show.show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),
-        (show.show_datasets, [Value(name=EVIL, about=EVIL, where=EVIL)]),
+        (show_evaluation, Evaluation(**evaluation_values())),
+        (show_inspect, inspection()),
+        (show_predictions, Value(results=[answer(EVIL, predictions=((EVIL, 0.5),), verdict=EVIL, warnings=[EVIL])])),
+        (show_verify, Value(checks=[Value(name=EVIL, state="failed", detail=EVIL)])),
+        (show_train, Value(run=None, report=None, plan=[EVIL])),
+        (show_report, Value(path=EVIL)),
+        (show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),
+        (show_datasets, [Value(name=EVIL, about=EVIL, where=EVIL)]),
         (
-            show.show_download,
+            show_download,
             Value(
                 name=EVIL,
                 was_there=False,
@@ -269,7 +285,7 @@ def test_models_and_data_sets_say_what_is_missing(said):
                 folder=EVIL,
             ),
         ),
-        (show.show_doctor, Value(checks=[Value(group=EVIL, name=EVIL, state="ok", detail=EVIL, remedy=EVIL)])),
+        (show_doctor, Value(checks=[Value(group=EVIL, name=EVIL, state="ok", detail=EVIL, remedy=EVIL)])),
     ],
 )
 def test_no_name_steers_the_terminal_or_is_read_as_markup(said, monkeypatch, printer, result):
@@ -281,23 +297,23 @@ def test_no_name_steers_the_terminal_or_is_read_as_markup(said, monkeypatch, pri
 
 
 def test_json_has_a_schema_and_no_nan():
-    document = json.loads(show.as_json({"loss": float("nan"), "nested": [float("inf"), 1.5]}, "train"))
+    document = json.loads(as_json({"loss": float("nan"), "nested": [float("inf"), 1.5]}, "train"))
     assert document == {"schema": 1, "loss": None, "nested": [None, 1.5]}
 
 
 def test_a_list_is_put_under_the_verbs_name():
-    assert json.loads(show.as_json([{"name": "cnn"}], "models")) == {"schema": 1, "models": [{"name": "cnn"}]}
+    assert json.loads(as_json([{"name": "cnn"}], "models")) == {"schema": 1, "models": [{"name": "cnn"}]}
 
 
 def test_json_of_an_evaluation_uses_the_promised_key():
-    document = json.loads(show.as_json(Evaluation(**evaluation_values()), "evaluate"))
+    document = json.loads(as_json(Evaluation(**evaluation_values()), "evaluate"))
     assert document["schema"] == 1
     assert "schema_version" not in document
 
 
 def test_json_of_a_run_holds_its_path(tmp_path):
-    assert json.loads(show.as_json({"run": Run(tmp_path)}, "train"))["run"] == {"path": str(tmp_path)}
+    assert json.loads(as_json({"run": Run(tmp_path)}, "train"))["run"] == {"path": str(tmp_path)}
 
 
 def test_a_file_name_that_is_no_utf8_survives_json():
-    assert json.loads(show.as_json({"key": "gr\udcfcn.jpg"}, "predict"))["key"] == "gr\udcfcn.jpg"
+    assert json.loads(as_json({"key": "gr\udcfcn.jpg"}, "predict"))["key"] == "gr\udcfcn.jpg"

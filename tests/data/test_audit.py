@@ -1,5 +1,6 @@
 """The audit, with faults planted: cut files, copies in another format, copies with another label."""
 
+import dataclasses
 import io
 import time
 
@@ -59,6 +60,22 @@ def test_every_picture_is_read_and_described():
     assert mode_counts(found) == {"RGB": 2}
     assert format_counts(found) == {"PNG": 1, "BMP": 1}
     assert size_summary(found) == {"smallest": (4, 5), "median": (4, 5), "largest": (6, 8)}
+
+
+def test_an_exact_audit_knows_all_but_near_copies_and_cues():
+    large = scene(0, 128, 96)
+    cut = encoded(picture(1, 64, 64), "JPEG")[:300]
+    contents = {"a": large, "b": large.copy(), "c": reencoded(large, 90), "d": cut}
+    source = source_of(contents, {"b": 1})
+    full, exact = audit(source), audit(source, depth="exact")
+    assert full.near == (("a", "b", "c"),)
+    assert exact == Audit(
+        {key: dataclasses.replace(found, cues=None) for key, found in full.scanned.items()},
+        full.unreadable,
+        duplicates=(("a", "b"),),
+        conflicts=(("a", "b"),),
+    )
+    assert list(exact.unreadable) == ["d"]
 
 
 def test_a_file_that_was_cut_in_half_is_unreadable_with_a_reason():

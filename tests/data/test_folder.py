@@ -5,14 +5,12 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from images.dicoms import dicom, ramp
 from pictures import class_folders, jpeg, png
 
 from eyebright.core.errors import DataError, ImageError, MissingExtraError
 from eyebright.data import folder
-from eyebright.data.folder import Listing, folder_source, key_of, lay_out, part_of, pictures_in
+from eyebright.data.folder import folder_source, pictures_in
 from eyebright.data.source import Sample
 from eyebright.images.decode import decode
 
@@ -23,10 +21,6 @@ def keys(source):
 
 def counts(source):
     return {part: len(source.part(part)) for part in ("train", "validation", "calibration", "test") if source.part(part)}
-
-
-def listing(*files, directories=(), heads=None):
-    return Listing("set", tuple(sorted(files)), tuple(directories), lambda name: (heads or {}).get(name, b""))
 
 
 def test_a_directory_is_a_class_and_its_pictures_have_their_path_as_key(tmp_path):
@@ -67,11 +61,6 @@ def test_training_and_testing_are_parts_too(tmp_path):
     source = folder_source(class_folders(tmp_path, layout))
     assert source.classes == ("glioma", "none")
     assert counts(source) == {"train": 2, "test": 2}
-
-
-@pytest.mark.parametrize("word", ["testing", "eval", "Evaluation", "holdout"])
-def test_what_a_set_is_finally_measured_on_is_the_test_part_by_any_of_its_names(word):
-    assert part_of(word) == "test"
 
 
 def test_the_pictures_in_a_folder_are_known_by_extension_or_first_bytes_and_litter_is_passed_over(tmp_path):
@@ -216,13 +205,6 @@ def test_one_number_for_all_makes_no_group(tmp_path):
     assert "as after blanking" in source.notes[0]
 
 
-def test_a_listing_that_gives_no_beginnings_leaves_patients_unknown():
-    head = dicom(ramp())[: folder.HEAD]
-    layout = lay_out(listing("a/1", "b/1", heads={"a/1": head, "b/1": head}))
-    assert [sample.group for sample in layout.samples] == [None, None]
-    assert layout.notes == ("No patient was found in 2 of 2 DICOM files; each is a group of its own.",)
-
-
 def test_the_directory_of_a_medical_disc_is_litter(tmp_path):
     source = folder_source(patients(tmp_path, {"ill/1": "Roe", "well/1": "Doe", "ill/DICOMDIR": "Roe"}))
     assert source.stray == ("ill/DICOMDIR",)
@@ -258,15 +240,6 @@ def test_a_decomposed_name_gets_the_composed_key_and_is_still_found(tmp_path):
     assert source.classes == ("b", "é")
     assert keys(source) == ["b/0.png", "é/0.png"]
     assert source.read("é/0.png").startswith(b"\x89PNG")
-
-
-def test_composed_and_decomposed_folders_are_one_class_and_a_clash_is_refused():
-    decomposed = unicodedata.normalize("NFD", "é")
-    layout = lay_out(listing("é/1.png", f"{decomposed}/2.png", "b/1.png"))
-    assert layout.classes == ("b", "é")
-    assert layout.paths["é/2.png"] == f"{decomposed}/2.png"
-    with pytest.raises(DataError, match=r"differ only in how Unicode writes them: é/1\.png"):
-        lay_out(listing("é/1.png", f"{decomposed}/1.png", "b/1.png"))
 
 
 def test_a_name_that_is_no_text_gets_a_key_that_can_be_written(tmp_path):
@@ -332,17 +305,3 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(tmp_path, m
     source = folder_source(class_folders(tmp_path, {"a": 1, "b": 1}))
     with pytest.raises(ImageError, match="larger than"):
         source.read("a/0.png")
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.text("xyzé", min_size=1, max_size=3)), unique=True, min_size=1))
-def test_the_layout_does_not_depend_on_the_order_of_the_files(pairs):
-    files = [f"{label}/{name}.png" for label, name in pairs] + ["d/1.png", "e/1.png"]
-    forward = lay_out(Listing("set", tuple(files), (), lambda name: b""))
-    backward = lay_out(Listing("set", tuple(reversed(files)), (), lambda name: b""))
-    assert (forward.classes, forward.samples) == (backward.classes, backward.samples)
-    assert [sample.key for sample in forward.samples] == sorted(set(files))
-
-
-@given(st.text(min_size=1))
-def test_a_key_is_stable_under_being_made_again(text):
-    assert key_of(key_of(text)) == key_of(text)

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pictures import encoded, gif, jpeg, noise, plain, png, png_claiming
+from pictures import as_stored, encoded, gif, jpeg, noise, plain, png, png_claiming
 from PIL import Image, TiffImagePlugin
 
 from eyebright.core.errors import ImageError
 from eyebright.images import decode as openers
 from eyebright.images import limits as room
-from eyebright.images.decode import FORMATS, decode, decode_any, from_array, picture_format
+from eyebright.images.decode import FORMATS, announced_pixels, decode, decode_any, from_array, picture_format
 from eyebright.images.sniff import HEAD
 
 LOSSLESS = ["PNG", "BMP", "TIFF", "PPM"]
@@ -81,19 +81,8 @@ def test_a_camera_held_in_any_way_gives_the_upright_picture(kind, orientation):
     upright[:8, :16] = (255, 0, 0)
     upright[8:, :16] = (0, 255, 0)
     upright[:8, 16:] = (0, 0, 255)
-    # What the sensor stored, by EXIF 2.32, tag 0x0112: row 0 and column 0 of the stored picture are which visual sides.
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.transpose(1, 0, 2),
-        6: upright.transpose(1, 0, 2)[::-1],
-        7: upright.transpose(1, 0, 2)[::-1, ::-1],
-        8: upright.transpose(1, 0, 2)[:, ::-1],
-    }[orientation]
     options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
-    decoded = decode(with_orientation(np.ascontiguousarray(stored), orientation, kind, **options))
+    decoded = decode(with_orientation(as_stored(upright, orientation), orientation, kind, **options))
     assert close(decoded.image, upright)
 
 
@@ -441,3 +430,28 @@ def test_a_format_is_announced_by_the_first_bytes():
 
 def test_reading_does_not_need_a_file():
     assert decode(io.BytesIO(png()).getvalue()).format == "PNG"
+
+
+@pytest.mark.parametrize("kind", [*SEEDS, "AVIF"])
+def test_the_size_is_announced_without_decoding(kind):
+    content = encoded(noise(30, 20), kind)
+    cut = content[: len(content) * 3 // 4] if kind in {"JPEG", "PNG", "BMP", "PPM"} else content
+    assert announced_pixels(cut) == 600
+
+
+def test_what_a_bomb_announces_is_told_at_once():
+    assert announced_pixels(png_claiming(9_000, 9_000)) == 81_000_000
+
+
+def test_the_size_of_a_dicom_is_in_its_header():
+    pytest.importorskip("pydicom")
+    from .dicoms import dicom, ramp
+
+    assert announced_pixels(dicom(ramp(12, 10))) == 120
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([*SEEDS.values()]), st.integers(0, 400), st.binary(max_size=30))
+def test_broken_headers_announce_nothing_or_a_size_and_never_fail(content, place, rubbish):
+    assert announced_pixels(content[:place] + rubbish + content[place + len(rubbish) :]) >= 0
+    assert announced_pixels(rubbish) >= 0

@@ -10,7 +10,7 @@ import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import noise, plain
+from pictures import as_stored, noise, plain
 from PIL import Image
 
 from eyebright.core.errors import ImageError
@@ -40,19 +40,9 @@ def test_a_heic_picture_is_read_by_its_content():
 def test_a_phone_held_in_any_way_gives_the_upright_picture(orientation):
     upright = np.zeros((32, 64, 3), dtype=np.uint8)
     upright[:16, :32], upright[16:, :32], upright[:16, 32:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.transpose(1, 0, 2),
-        6: upright.transpose(1, 0, 2)[::-1],
-        7: upright.transpose(1, 0, 2)[::-1, ::-1],
-        8: upright.transpose(1, 0, 2)[:, ::-1],
-    }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = decode(heic(np.ascontiguousarray(stored), exif=exif.tobytes())).image
+    image = decode(heic(as_stored(upright, orientation), exif=exif.tobytes())).image
     assert np.abs(image.astype(int) - upright).max() <= 2
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from eyebright.core.preprocess import Preprocess
 from eyebright.images.enhance import balanced, enhance, sharpened
-from eyebright.images.preprocess import prepare, to_pixels
+from eyebright.images.preprocess import prepare, seen_box, to_pixels
 
 SIDES = st.integers(1, 60)
 WAYS = st.sampled_from(["squash", "crop", "letterbox"])
@@ -157,3 +157,48 @@ def test_the_bars_of_a_letterbox_stay_black_and_have_no_part_in_the_rest():
     assert (prepared[:, :5] == 0).all()
     assert (prepared[:, 15:] == 0).all()
     assert np.array_equal(prepared[:, 5:15], prepare(picture, spec(10, 20, **ways)))
+
+
+# --- where the prepared picture lies on the upright one
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(30, 200),
+    st.integers(30, 200),
+    st.integers(16, 48),
+    st.integers(16, 48),
+    WAYS,
+    st.floats(0.5, 1.0),
+    st.floats(0.0, 0.2),
+    st.floats(0.6, 1.0),
+)
+def test_a_picture_that_says_where_it_is_says_it_still_when_it_is_prepared(
+    height, width, rows, columns, way, fraction, border, centre
+):
+    """Red grows across and green down, by the share of the whole; the box says which share each prepared pixel must show."""
+    across, down = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    picture = np.zeros((height, width, 3), dtype=np.uint8)
+    picture[..., 0], picture[..., 1] = np.rint(255 * across), np.rint(255 * down)[:, None]
+    picture[..., 2] = 255  # tells the picture from the bars of a letterbox
+    way = spec(rows, columns, resize=way, crop_fraction=fraction, cut_border=border, centre_crop=centre)
+    left, top, right, bottom = seen_box(height, width, way)
+    prepared = prepare(picture, way).astype(float)
+    shown = prepared[2] > 200
+    x = 255 * (left + (np.arange(columns) + 0.5) / columns * (right - left))
+    y = 255 * (top + (np.arange(rows) + 0.5) / rows * (bottom - top))
+    assert np.abs(prepared[0] - x)[shown].max() <= 255 / min(columns, width) + 2  # half a pixel of either at the edges
+    assert np.abs(prepared[1] - y[:, None])[shown].max() <= 255 / min(rows, height) + 2
+    inner = shown & (np.abs(np.arange(columns) - columns / 2) < columns / 4)
+    assert np.abs(prepared[0] - x)[inner].mean() <= 2
+
+
+def test_the_whole_picture_is_seen_where_nothing_is_cut_or_filled():
+    assert seen_box(30, 50, spec(8, 9)) == (0, 0, 1, 1)
+    assert seen_box(30, 30, spec(8, 8, resize="crop")) == (0, 0, 1, 1)
+    assert seen_box(30, 30, spec(8, 8, resize="letterbox")) == (0, 0, 1, 1)
+
+
+def test_what_is_cut_is_not_seen():
+    """100 rows: 10 off each end, of the 80 left the middle half. 50 columns: 5 off each end, of the 40 left the middle half."""
+    assert seen_box(100, 50, spec(8, 8, cut_border=0.1, centre_crop=0.5)) == (0.3, 0.3, 0.7, 0.7)

@@ -9,6 +9,7 @@ from torch import nn
 
 from eyebright.core.errors import MissingExtraError, ModelError, SettingsError
 from eyebright.models import zoo
+from eyebright.models.network import load_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -261,3 +262,14 @@ def test_the_classifier_is_replaced_by_ours_and_nothing_else():
     ours = small().backbone
     assert isinstance(ours.classifier[1], nn.Identity)
     assert set(theirs.state_dict()) - set(ours.state_dict()) == {"classifier.1.weight", "classifier.1.bias"}
+
+
+def test_weights_that_carry_no_version_are_not_taken_for_those_of_an_older_network():
+    network = zoo.torchvision_network(3, name="mnasnet0_5")
+    plain = {name: torch.ones_like(tensor) for name, tensor in network.state_dict().items()}
+    with pytest.raises(ValueError, match="version"):  # what torchvision makes of a dictionary of our own, as a file gives it
+        network.load_state_dict(plain)
+    load_weights(network, plain)
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in network.state_dict().items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load_weights(network, dict(list(plain.items())[1:]))

@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from html.parser import HTMLParser
 
 import fake_reports
 import pytest
+from parsed import Page
 
 from eyebright.core.report import Figure
 from eyebright.render import words
@@ -13,7 +13,6 @@ from eyebright.render.html import render_report
 from eyebright.render.page import safe_thumbnail
 from eyebright.render.tables import flattened, headlines
 
-VOID = {"meta", "img", "br", "link", "input"}
 # SVG writes these in full; the parser sees them as ordinary elements.
 KNOWN = {
     *("html", "head", "meta", "title", "style", "body", "div", "header", "main", "section", "nav", "footer"),
@@ -21,36 +20,6 @@ KNOWN = {
     *("figure", "figcaption", "table", "caption", "thead", "tbody", "tr", "th", "td", "img"),
     *("svg", "g", "path", "defs", "use", "text", "clippath", "rect", "image"),
 }
-
-
-class Page(HTMLParser):
-    """What a browser would find: elements in order, attributes, and the text outside of style."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 """The page of a search: self-contained, inert whatever the names, the best beside the usual, every trial in its place."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
+from parsed import Page
 
 from eyebright.core.report import Figure, Search, Trial
 from eyebright.render.search import best_first, compared, render_search, value_said
 
 EVIL = '"><script>alert(1)</script>\u202e<img src=x onerror=1>'
-VOID = {"meta", "img", "br", "link", "input"}
 
 
 def search(**changes):
@@ -50,30 +49,6 @@ def search(**changes):
 
 def values(rate, augment):
     return {"learning_rate": rate, "augment": augment, "batch_size": 16}
-
-
-class Page(HTMLParser):
-    """The elements that a browser would find, and the text outside of style."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.tags, self.open, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data + "\n"
 
 
 @pytest.fixture(scope="module")

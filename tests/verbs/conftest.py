@@ -2,9 +2,7 @@
 
 import pytest
 
-from eyebright.core.errors import ModelError
-
-from .shapes import SETTINGS, squares
+from .shapes import SETTINGS, skip_the_slow, squares
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,13 +42,8 @@ def finished(data, tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Training without the ONNX form and without timings: a second instead of ten."""
-
-    def refuse(network, size, path, *, classes, name):
-        raise ModelError(f"{name} is not written as ONNX in this test.")
-
-    monkeypatch.setattr("eyebright.verbs.making.bundling.write_onnx", refuse)
-    monkeypatch.setattr("eyebright.verbs.train._speed", lambda bundle: [])
+    """Training that leaves out what takes seconds."""
+    skip_the_slow(monkeypatch)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 python killed.py MOMENT DATA OUT [FLAG ...]     MOMENT: replace:N, flush:N or none
 
 ``replace:N`` kills at the Nth renaming of a finished file, before it happens. ``flush:N`` cuts the Nth file in half and kills
-before it is whole. The ONNX form and the timings are left out: a second instead of ten. Many moments may be given, joined by
+before it is whole. What takes seconds is left out of the training. Many moments may be given, joined by
 commas: each is a child of its own, in ``OUT-MOMENT``, begun after the heavy imports.
 """
 
@@ -11,16 +11,16 @@ import os
 import signal
 import sys
 
+import pytest
 import torch
+from shapes import skip_the_slow
 
 from eyebright.cli.main import main
-from eyebright.core.errors import ModelError
 from eyebright.models.zoo import timm
-from eyebright.verbs import train
-from eyebright.verbs.making import bundling, learning, reporting
+from eyebright.verbs.making import finishing, judging
 
-assert learning
-assert reporting
+assert finishing
+assert judging
 timm()  # imported now, so that the children need not
 
 
@@ -39,14 +39,9 @@ def die_at(number, call, before=lambda *given: None):
     return counted
 
 
-def refuse(network, size, path, *, classes, name):
-    raise ModelError(f"{name} is not written as ONNX in this test.")
-
-
 def prepare(moment):
     torch.set_num_threads(1)
-    bundling.write_onnx = refuse
-    train._speed = lambda bundle: []
+    skip_the_slow(pytest.MonkeyPatch())
     kind, _, number = moment.partition(":")
     if kind == "replace":
         os.replace = die_at(int(number), os.replace)

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 import eyebright
+from eyebright.core.errors import ModelError
 from eyebright.core.predictions import load_predictions
 from eyebright.core.run import Run
 
@@ -37,6 +38,17 @@ def squares(root, count=30, size=16, *, grey=False, seed=0, classes=CLASSES, fir
             picture = Pillow.fromarray(square(label, number, size, grey=grey, seed=seed))
             (picture.convert("L") if grey else picture).save(folder / f"{number:03}.png")
     return Path(root)
+
+
+def skip_the_slow(patch):
+    """Training without the ONNX form, without timings and without the search for shortcuts: a second instead of ten."""
+
+    def refuse(network, size, path, *, classes, name):
+        raise ModelError(f"{name} is not written as ONNX in this test.")
+
+    patch.setattr("eyebright.verbs.making.bundling.write_onnx", refuse)
+    patch.setattr("eyebright.verbs.making.finishing.speed_of", lambda bundle: [])
+    patch.setattr("eyebright.verbs.making.reporting.shortcuts_of", lambda source, audit, *, seed: [])
 
 
 def trained(data, out, **settings):

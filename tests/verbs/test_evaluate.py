@@ -12,6 +12,8 @@ from eyebright.core.bundle import Manifest
 from eyebright.core.errors import DataError, ModelError
 from eyebright.core.events import Note
 from eyebright.core.files import sha256
+from eyebright.data.audit import audit
+from eyebright.data.open import open_source
 
 from .shapes import CLASSES, report_of, squares
 
@@ -67,6 +69,18 @@ def test_parts_of_new_data_are_obeyed_where_the_bundle_knows_none_of_it(finished
     squares(tmp_path / "new" / "train", 3, first=500)
     squares(tmp_path / "new" / "test", 2, first=600)
     assert eyebright.evaluate(finished.path, tmp_path / "new").n == 6
+
+
+def test_near_copies_are_not_looked_for(finished, tmp_path, monkeypatch):
+    def never(*given, **named):
+        raise AssertionError("near copies were looked for")
+
+    monkeypatch.setattr("eyebright.data.near.find_near", never)
+    monkeypatch.setattr("eyebright.data.audit.thumbprint", never)
+    large = squares(tmp_path, 2, size=96)
+    with pytest.raises(AssertionError, match="near copies"):
+        audit(open_source(large))
+    assert eyebright.evaluate(finished.path, large).n == 6
 
 
 def test_a_class_that_the_model_does_not_know_is_refused_with_the_nearest_name(finished, tmp_path):

@@ -14,25 +14,15 @@ from eyebright.core.predictions import load_predictions
 from eyebright.core.report import Report
 from eyebright.verbs.making.settings import TrainSettings
 
-from .shapes import outcome, report_of, squares, trained, weights_of
+from .shapes import outcome, report_of, skip_the_slow, squares, trained, weights_of
 
 
 @pytest.fixture(scope="module")
 def folded(data, tmp_path_factory):
-    """A run with three folds, without the ONNX form and without timings."""
+    """A run with three folds."""
     with pytest.MonkeyPatch.context() as patch:
-        _skip_the_slow(patch)
+        skip_the_slow(patch)
         return trained(data, tmp_path_factory.mktemp("folded") / "run", folds=3, epochs=4)
-
-
-def _skip_the_slow(patch):
-    from eyebright.core.errors import ModelError
-
-    def refuse(network, size, path, *, classes, name):
-        raise ModelError(f"{name} is not written as ONNX in this test.")
-
-    patch.setattr("eyebright.verbs.making.bundling.write_onnx", refuse)
-    patch.setattr("eyebright.verbs.train._speed", lambda bundle: [])
 
 
 def test_every_picture_outside_the_test_part_is_predicted_by_a_model_that_never_saw_it(folded):

@@ -16,7 +16,6 @@ from eyebright.core.preprocess import Preprocess
 from eyebright.core.run import create_run
 from eyebright.data.split import hashed_split
 from eyebright.training.recipe import Recipe
-from eyebright.verbs.making.bundling import Contents
 from eyebright.verbs.making.choosing import Plan
 from eyebright.verbs.making.gathering import gather
 from eyebright.verbs.making.handcrafted import (
@@ -26,6 +25,7 @@ from eyebright.verbs.making.handcrafted import (
     refuse_network_settings,
     write_handcrafted,
 )
+from eyebright.verbs.making.packing import Contents
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 

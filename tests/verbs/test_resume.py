@@ -98,7 +98,7 @@ def wait_for_epochs(events, count, seconds=60):
 def interrupted(data, out, monkeypatch, error=KeyboardInterrupt, **settings):
     """A run stopped where the measuring begins: all is learned, nothing is judged."""
     with monkeypatch.context() as patch:
-        patch.setattr("eyebright.backends.loop.predictions_of", lambda *given, **named: (_ for _ in ()).throw(error()))
+        patch.setattr("eyebright.verbs.making.judging.predictions_of", lambda *given, **named: (_ for _ in ()).throw(error()))
         with pytest.raises(InterruptedRunError) as stopped:
             trained(data, out, **settings)
     return stopped.value
@@ -110,7 +110,7 @@ def test_an_interruption_outside_training_says_how_to_go_on_too(quick, data, tmp
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("eyebright.backends.loop.predictions_of", stop)
+        patch.setattr("eyebright.verbs.making.judging.predictions_of", stop)
         assert main(["train", str(data), "--out", str(tmp_path / "run"), *FLAGS]) == code
     assert f"Go on with: eyebright train {data} --out {tmp_path / 'run'} --resume" in capsys.readouterr().err
 

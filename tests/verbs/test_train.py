@@ -18,6 +18,7 @@ from eyebright.core.predictions import load_predictions
 from eyebright.core.report import Report
 from eyebright.core.settings import read_toml
 from eyebright.verbs import train as subject
+from eyebright.verbs.making import finishing
 from eyebright.verbs.making.settings import TrainSettings
 
 from .shapes import CLASSES, SETTINGS, outcome, report_of, square, squares, story_of, trained, weights_of
@@ -98,7 +99,7 @@ def test_another_seed_makes_another_model_and_another_split(quick, data, tmp_pat
 
 
 def test_nothing_is_printed_by_the_library(data, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(subject, "_speed", lambda bundle: [])
+    monkeypatch.setattr(finishing, "speed_of", lambda bundle: [])
     trained(data, tmp_path / "run", epochs=1)
     assert tuple(capfd.readouterr()) == ("", "")
 
@@ -378,11 +379,11 @@ def test_a_place_that_cannot_be_written_is_exit_five(data, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("victim", ["torch.safetensors", "bundle.json"])
 def test_a_disk_that_is_full_leaves_no_half_bundle_and_the_run_can_go_on(quick, data, tmp_path, monkeypatch, victim):
-    from eyebright.verbs.making import bundling
+    from eyebright.verbs.making import bundling, packing
 
     whole = trained(data, tmp_path / "whole")
-    writer = "write_bytes" if victim == "torch.safetensors" else "write_text"
-    real = getattr(bundling, writer)
+    room, writer = (bundling, "write_bytes") if victim == "torch.safetensors" else (packing, "write_text")
+    real = getattr(room, writer)
 
     def full(path, content):
         if path.name == victim:
@@ -390,7 +391,7 @@ def test_a_disk_that_is_full_leaves_no_half_bundle_and_the_run_can_go_on(quick, 
         real(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundling, writer, full)
+        patch.setattr(room, writer, full)
         with pytest.raises(ResourceError, match="No space left") as refused:
             trained(data, tmp_path / "run")
     assert refused.value.exit_code == 5
@@ -476,5 +477,6 @@ def test_one_epoch_of_mnist_is_right_more_than_95_times_in_100(quick, tmp_path):
     home = real_data_home()
     if not any(home.rglob("train-images*idx3*")):
         pytest.skip("EYEBRIGHT_DATA holds no mnist")
-    run = trained("mnist", tmp_path / "run", model="cnn", epochs=1, batch_size=64, learning_rate=1e-3, data_home=home)
+    settings = {"model": "cnn", "precision": "auto", "batch_size": 64, "learning_rate": 1e-3}
+    run = trained("mnist", tmp_path / "run", epochs=1, data_home=home, **settings)
     assert report_of(run)["figures"]["accuracy"]["value"] > 0.95

@@ -163,7 +163,7 @@ def test_a_resume_that_is_refused_leaves_the_run_as_it_was(data, tmp_path, quick
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("eyebright.verbs.train._predictor", interrupt)
+        patch.setattr("eyebright.verbs.making.judging.predictor_of", interrupt)
         with pytest.raises(InterruptedRunError):
             eyebright.train(data, out=tmp_path / "run", model="colour-knn")
     moved = data.rename(data.with_name("moved"))

@@ -8,8 +8,11 @@ import pytest
 
 import eyebright
 from eyebright.cli.main import main
-from eyebright.core.bundle import read_bundle
+from eyebright.core.bundle import ProbePicture, read_bundle
+from eyebright.core.errors import ModelError
 from eyebright.core.files import sha256
+from eyebright.core.predictor import Outputs
+from eyebright.verbs.verify import golden_difference
 
 FILES = ("torch.safetensors", "model.onnx", "decision.json", "split.json")
 PROBES = ("probe/turned.jpg", "probe/transparent.png", "probe/grey16.png", "probe/grey.jpg")
@@ -167,3 +170,25 @@ def test_a_folder_without_a_bundle_is_exit_three(tmp_path, capsys):
 def test_a_run_and_its_bundle_are_the_same_to_verify(finished):
     assert eyebright.verify(finished.path) == eyebright.verify(finished.bundle)
     assert read_bundle(finished.path).sha256 == read_bundle(finished.bundle).sha256
+
+
+class Stepped:
+    """A form that gives probabilities in steps of 1/256, always the same."""
+
+    classes, form, probability_step = ("a", "b", "c"), "litert", 1 / 256
+
+    def __init__(self, probabilities):
+        self.probabilities = np.array([probabilities], dtype=np.float32)
+
+    def __call__(self, pixels):
+        return Outputs(np.log(np.maximum(self.probabilities, 1e-7)))
+
+
+def test_eight_bit_probabilities_may_be_two_steps_off_however_much_of_a_logit_that_is():
+    golden = np.log(np.maximum(np.array([255, 1, 0]) / 256, 1e-7))
+    picture = ProbePicture(file="probe/grey.jpg", sha256="0" * 64, pixels_sha256="0" * 64, logits=tuple(map(float, golden)))
+    prepared = [(picture, np.zeros((3, 2, 2), dtype=np.uint8))]
+    # 0 against 1/256 is log(1/256) - log(1e-7) = 10.6 of a logit, and one step.
+    assert golden_difference(Stepped([255 / 256, 0, 1 / 256]), prepared) == pytest.approx(10.6, abs=0.1)
+    with pytest.raises(ModelError, match=r"grey\.jpg is off"):
+        golden_difference(Stepped([252 / 256, 1 / 256, 3 / 256]), prepared)  # three steps

@@ -1,6 +1,7 @@
 """An ONNX file as a predictor: needs onnxruntime alone, no torch."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -9,16 +10,27 @@ from eyebright.core.arrays import Pixels
 from eyebright.core.errors import ModelError
 from eyebright.core.predictor import Outputs
 
+Waiting = Literal["spin", "sleep"]
+
 
 class OnnxPredictor:
-    """Logits and, where the graph has them, features from one ONNX file on this computer's processor."""
+    """Logits and, where the graph has them, features from one ONNX file on this computer's processor.
+
+    Several threads may call it at once: a session keeps nothing between two runs.
+    """
 
     form = "onnx"
 
-    def __init__(self, path: Path, classes: tuple[str, ...], *, threads: int | None = None) -> None:
-        """Opens the graph. Raises ``ModelError`` where it is damaged, or its inputs or outputs are not ours."""
+    def __init__(self, path: Path, classes: tuple[str, ...], *, threads: int | None = None, waiting: Waiting = "spin") -> None:
+        """Opens the graph. Raises ``ModelError`` where it is damaged, or its inputs or outputs are not ours.
+
+        ``waiting`` is what its threads do between two pieces of work: those that spin answer sooner, but keep the processor for
+        milliseconds after each run, when others may need it.
+        """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        if waiting == "sleep":
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads:
             options.intra_op_num_threads = threads
         try:
@@ -33,12 +45,29 @@ class OnnxPredictor:
             raise ModelError(
                 f"{path} has inputs {[one.name for one in inputs]} and outputs {outputs}; expected pixels and logits."
             )
-        self._input = inputs[0].name
+        self._input, batch = inputs[0].name, inputs[0].shape[:1]
+        self._batch = batch[0] if batch and isinstance(batch[0], int) and batch[0] > 0 else None
         self._outputs = [name for name in ("logits", "features") if name in outputs]
 
     def __call__(self, pixels: Pixels) -> Outputs:
         """The outputs for pixels in [0, 1], one row a picture."""
-        found = self._session.run(self._outputs, {self._input: np.ascontiguousarray(pixels, dtype=np.float32)})
+        pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+        found = self._run(pixels) if self._batch is None else self._in_batches(pixels, self._batch)
         if found[0].shape != (len(pixels), len(self.classes)):
             raise ModelError(f"The ONNX form gave {found[0].shape} logits; expected {(len(pixels), len(self.classes))}.")
         return Outputs(found[0], found[1] if len(found) > 1 else None)
+
+    def _run(self, pixels: Pixels) -> list[np.ndarray]:
+        found: list[np.ndarray] = self._session.run(self._outputs, {self._input: pixels})
+        return found
+
+    def _in_batches(self, pixels: Pixels, batch: int) -> list[np.ndarray]:
+        """The outputs of a graph that takes just ``batch`` pictures at a time; the last of them are filled up and cut off."""
+        if not len(pixels):
+            return [np.zeros((0, len(self.classes)), dtype=np.float32)]
+        found = []
+        for start in range(0, len(pixels), batch):
+            part = pixels[start : start + batch]
+            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            found.append([rows[: len(part)] for rows in self._run(filled)])
+        return [np.concatenate(rows) for rows in zip(*found, strict=True)]

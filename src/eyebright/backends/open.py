@@ -10,19 +10,25 @@ from eyebright.core.bundle import Bundle
 from eyebright.core.errors import MissingExtraError, ModelError
 from eyebright.core.predictor import Outputs, Predictor
 
-FormName = Literal["auto", "onnx", "torch", "handcrafted"]
-_PACKAGES = {"onnx": "onnxruntime", "torch": "torch", "handcrafted": "numpy"}
+FormName = Literal["auto", "onnx", "torch", "handcrafted", "litert"]
+_PACKAGES = {"onnx": "onnxruntime", "torch": "torch", "handcrafted": "numpy", "litert": "ai_edge_litert"}
 _REASONS = {
     "onnx": "ONNX starts quickest and needs no torch",
     "torch": "the bundle has no ONNX form",
     "handcrafted": "it is the only form of a handcrafted model",
+    "litert": "the bundle has no form of our own that can run here",
 }
 
 
 def open_predictor(
-    bundle: Bundle, *, form: str = "auto", device: str = "cpu", threads: int | None = None
+    bundle: Bundle,
+    *,
+    form: str = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+    waiting: Literal["spin", "sleep"] = "spin",
 ) -> tuple[Predictor, str]:
-    """A predictor with the bundle's views applied, and why it is of this form.
+    """A predictor with the bundle's views applied, and why it is of this form. ``waiting`` is of the threads of ONNX Runtime.
 
     ``auto`` takes ONNX where the bundle has it: it starts quickest and needs no torch. Raises ``MissingExtraError`` where the
     package for the form is missing, ``ModelError`` where the bundle has no such form or the file is refused.
@@ -34,11 +40,18 @@ def open_predictor(
     if chosen == "onnx":
         from eyebright.backends.onnx_ import OnnxPredictor
 
-        predictor = OnnxPredictor(path, classes, threads=threads)
+        predictor = OnnxPredictor(path, classes, threads=threads, waiting=waiting)
     elif chosen == "handcrafted":
         from eyebright.backends.handcrafted_ import HandcraftedPredictor
 
         predictor = HandcraftedPredictor.open(path, classes)
+    elif chosen == "litert":
+        from eyebright.backends.litert_ import LitertPredictor
+
+        foreign = bundle.manifest.forms[chosen].foreign
+        if foreign is None:
+            raise ModelError(f"{bundle.path} does not say how its litert form is fed. Import the file again.")
+        predictor = LitertPredictor.open(path, classes, foreign, bundle.manifest.preprocess.size, threads=threads)
     else:
         from eyebright.backends.torch_ import TorchPredictor, load_network
 
@@ -51,12 +64,17 @@ def open_predictor(
 def _choose(bundle: Bundle, form: str) -> tuple[str, str]:
     if form != "auto":
         if form in _PACKAGES and not _installed(form):
-            raise MissingExtraError.for_extra("train", f"The form {form}")
+            raise MissingExtraError.for_extra(_extra(form), f"The form {form}")
         return form, "it was asked for"
     runnable = [name for name in _PACKAGES if name in bundle.manifest.forms and _installed(name)]
     if not runnable:
-        raise MissingExtraError.for_extra("train", f"A bundle with the forms {', '.join(bundle.manifest.forms)}")
+        forms = list(bundle.manifest.forms)
+        raise MissingExtraError.for_extra(_extra(forms[0]), f"A bundle with the forms {', '.join(forms)}")
     return runnable[0], _REASONS[runnable[0]]
+
+
+def _extra(form: str) -> str:
+    return "litert" if form == "litert" else "train"
 
 
 def _installed(form: str) -> bool:

@@ -29,6 +29,12 @@ EXTRAS = {
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
+    "fastapi": "serve",
+    "httptools": "serve",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
     "optuna": "tune",
     "skimage": "demo",
     "sklearn": "demo",
@@ -54,84 +60,99 @@ VERBS: dict[str, Verb] = {
         "eyebright inspect flowers/",
         "eyebright.verbs.inspect:InspectSettings",
         "eyebright.verbs.inspect:run",
-        "eyebright.cli.show:show_inspect",
+        "eyebright.cli.show.inspect:show_inspect",
     ),
     "train": Verb(
         "Make a model from pictures, measure it and write its report",
         "eyebright train flowers/",
         "eyebright.verbs.train:TrainSettings",
         "eyebright.verbs.train:run",
-        "eyebright.cli.show:show_train",
+        "eyebright.cli.show.train:show_train",
     ),
     "tune": Verb(
         "Search for better settings, judged by the validation pictures",
         "eyebright tune flowers/ --trials 20",
         "eyebright.verbs.tune:TuneSettings",
         "eyebright.verbs.tune:run",
-        "eyebright.cli.show:show_tune",
+        "eyebright.cli.show.tune:show_tune",
     ),
     "evaluate": Verb(
         "Measure a model on labelled pictures, with intervals",
         "eyebright evaluate runs/flowers-1 flowers/",
         "eyebright.verbs.evaluate:EvaluateSettings",
         "eyebright.verbs.evaluate:run",
-        "eyebright.cli.show:show_evaluation",
+        "eyebright.cli.show.evaluate:show_evaluation",
     ),
     "predict": Verb(
         "Ask a model what is in pictures",
         "eyebright predict runs/flowers-1 photo.jpg",
         "eyebright.verbs.predict:PredictSettings",
         "eyebright.verbs.predict:run",
-        "eyebright.cli.show:show_predictions",
+        "eyebright.cli.show.predict:show_predictions",
+    ),
+    "import": Verb(
+        "Make a bundle of a model that was trained elsewhere",
+        "eyebright import net.tflite --classes names.txt --out net",
+        "eyebright.verbs.import_:ImportSettings",
+        "eyebright.verbs.import_:run",
+        "eyebright.cli.show.imported:show_import",
+    ),
+    "serve": Verb(
+        "Answer over HTTP, with a page to show pictures to",
+        "eyebright serve runs/flowers-1 imagenet",
+        "eyebright.serving.serve:ServeSettings",
+        "eyebright.serving.serve:run",
+        "eyebright.cli.show.serve:show_serve",
+        json=False,
     ),
     "verify": Verb(
         "Check that a model is whole and still gives its golden answers",
         "eyebright verify runs/flowers-1",
         "eyebright.verbs.verify:VerifySettings",
         "eyebright.verbs.verify:run",
-        "eyebright.cli.show:show_verify",
+        "eyebright.cli.show.checks:show_verify",
     ),
     "compare": Verb(
         "Compare two runs on the same test pictures, by paired figures",
         "eyebright compare runs/flowers-1 runs/flowers-2",
         "eyebright.verbs.compare:CompareSettings",
         "eyebright.verbs.compare:run",
-        "eyebright.cli.show:show_comparison",
+        "eyebright.cli.show.compare:show_comparison",
     ),
     "report": Verb(
         "Write a run's report again as one HTML file",
         "eyebright report runs/flowers-1",
         "eyebright.verbs.report:ReportSettings",
         "eyebright.verbs.report:run",
-        "eyebright.cli.show:show_report",
+        "eyebright.cli.show.train:show_report",
     ),
     "models": Verb(
         "List the models that can be trained",
         "eyebright models",
         "eyebright.verbs.models:ModelsSettings",
         "eyebright.verbs.models:run",
-        "eyebright.cli.show:show_models",
+        "eyebright.cli.show.catalogues:show_models",
     ),
     "datasets": Verb(
         "List the data sets that are known by name",
         "eyebright datasets",
         "eyebright.verbs.datasets:DatasetsSettings",
         "eyebright.verbs.datasets:run",
-        "eyebright.cli.show:show_datasets",
+        "eyebright.cli.show.catalogues:show_datasets",
     ),
     "download": Verb(
         "Fetch a named data set from its publisher and check it",
         "eyebright download mnist",
         "eyebright.verbs.download:DownloadSettings",
         "eyebright.verbs.download:run",
-        "eyebright.cli.show:show_download",
+        "eyebright.cli.show.catalogues:show_download",
     ),
     "doctor": Verb(
         "Say what is installed, what this computer can do, what is missing",
         "eyebright doctor",
         "eyebright.verbs.doctor:DoctorSettings",
         "eyebright.verbs.doctor:run",
-        "eyebright.cli.show:show_doctor",
+        "eyebright.cli.show.checks:show_doctor",
     ),
 }
 
@@ -196,7 +217,8 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(name: str, verb: Verb, words: list[str]) -> int:
-    from eyebright.cli import flags, show, terminal
+    from eyebright.cli import flags, terminal
+    from eyebright.cli.show.document import as_json
 
     settings_class = _load(verb.settings)
     if flags.asks_for_help(words):
@@ -211,7 +233,7 @@ def _run(name: str, verb: Verb, words: list[str]) -> int:
         with terminal.listener(sys.stderr) as on_event:
             result = _load(verb.run)(settings, on_event=on_event)
     if given.json:
-        print(show.as_json(result, name))
+        print(as_json(result, name))
     else:
         _load(verb.show)(result)
     code = getattr(result, "exit_code", 0)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from eyebright.core.decision import Decision, load_decision
 from eyebright.core.errors import DataError, ModelError
 from eyebright.core.files import sha256
+from eyebright.core.foreign import Foreign
 from eyebright.core.preprocess import Preprocess
 
 MANIFEST = "bundle.json"
@@ -43,13 +44,14 @@ class Parity(_Strict):
 
 
 class Form(_Strict):
-    """One file that computes the model. ``outputs`` lists what it gives."""
+    """One file that computes the model. ``outputs`` lists what it gives; ``foreign`` is said of a file not made by us."""
 
     file: FileName
     sha256: Sha256
     bytes: int = Field(ge=1)
     outputs: tuple[Literal["logits", "features"], ...] = ("logits",)
     parity: Parity | None = None
+    foreign: Foreign | None = None
 
 
 class ProbePicture(_Strict):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 _RECORDED = (
     *("eyebright", "numpy", "pillow", "onnxruntime", "torch", "torchvision", "timm", "onnx", "scipy"),
-    *("scikit-learn", "scikit-image", "optuna"),
+    *("scikit-learn", "scikit-image", "optuna", "ai-edge-litert", "keras", "h5py"),
 )
 
 

@@ -2,6 +2,7 @@
 
 ``open``       decides which it is: ``open_source(data)`` -> ``Source``
 ``folder``     a directory a class, with or without parts; ``table``: a CSV
+``layout``     classes, parts and samples from a listing of names; ``names``: what one name says
 ``archive``    a folder layout or a table inside an archive, opened by ``zip_`` or ``tar``
 ``unpack``     one packed file from front to back; ``spool``: bytes that are read by place
 ``npz``        the arrays of one file; ``arrays``: what they share with the published sets

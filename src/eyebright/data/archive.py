@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from eyebright.core.errors import DataError, ImageError
-from eyebright.data.folder import HEAD, Listing, is_hidden_path, key_of, lay_out, part_of
+from eyebright.data.layout import Listing, lay_out
+from eyebright.data.names import HEAD, is_hidden_path, key_of, part_of
 from eyebright.data.source import Source
 from eyebright.data.table import MAX_BYTES as TABLE_MAX_BYTES
 from eyebright.data.table import Table, build, has_columns, parse_table

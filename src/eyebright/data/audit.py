@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import Literal
 
 from eyebright.core.arrays import array_sha256
 from eyebright.core.errors import DataError, ImageError
@@ -66,13 +67,15 @@ class Audit:
     near_notes: tuple[str, ...] = ()
 
 
+Depth = Literal["full", "exact"]
 _Found = tuple[Scanned, Thumbprint | None] | str  # of a picture that cannot be read: why
 
 
-def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = silent) -> Audit:
+def audit(source: Source, *, depth: Depth = "full", threads: int | None = None, on_event: OnEvent = silent) -> Audit:
     """The audit of every picture of ``source``, in one pass; only a thumbprint of each is kept in memory meanwhile.
 
-    A picture that cannot be read is recorded with its reason, not raised: ``refuse_unfit`` judges.
+    ``depth="exact"`` is enough to know again the pictures that a model was made with: near copies are not looked for, and no
+    cues are kept. A picture that cannot be read is recorded with its reason, not raised: ``refuse_unfit`` judges.
     """
     on_event(Phase("Reading every picture", len(source.samples)))
     scanned: dict[str, Scanned] = {}
@@ -80,7 +83,7 @@ def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = sil
     distinct: set[str] = set()
     shelf = Shelf()
     spoken = time.monotonic()
-    for key, found in _scan_all(source, threads or usable_cores()):
+    for key, found in _scan_all(source, depth, threads or usable_cores()):
         if isinstance(found, str):
             unreadable[key] = found
         else:
@@ -93,12 +96,12 @@ def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = sil
             on_event(Progress(len(scanned) + len(unreadable)))
     on_event(Progress(len(source.samples)))
     duplicates = _clusters(scanned)
+    exact = Audit(scanned, unreadable, duplicates, conflicting(source, duplicates))
+    if depth == "exact":
+        return exact
     near = shelf.search(total=len(source.samples), on_event=on_event)
-    return Audit(
-        scanned,
-        unreadable,
-        duplicates,
-        conflicting(source, duplicates),
+    return dataclasses.replace(
+        exact,
         near=_with_copies(near.clusters, duplicates),
         near_pairs=near.pairs,
         reported=_with_copies(near.reported, duplicates),
@@ -106,17 +109,17 @@ def audit(source: Source, *, threads: int | None = None, on_event: OnEvent = sil
     )
 
 
-def _scan_all(source: Source, threads: int) -> Iterator[tuple[str, _Found]]:
+def _scan_all(source: Source, depth: Depth, threads: int) -> Iterator[tuple[str, _Found]]:
     """Each key with what was found, in the order of the samples; at most four tasks a thread are under way."""
     stop = threading.Event()
     keys = iter(sample.key for sample in source.samples)
     tasks = iter(lambda: tuple(islice(keys, _KEYS_A_TASK)), ())
     pool = ThreadPoolExecutor(threads, thread_name_prefix="audit")
     pending: deque[Future[list[tuple[str, _Found]]]] = deque()
-    probed = probed_keys(source)
+    probed = probed_keys(source) if depth == "full" else frozenset()
     try:
         for task in tasks:
-            pending.append(pool.submit(_scan_some, source, task, probed, stop))
+            pending.append(pool.submit(_scan_some, source, task, depth, probed, stop))
             if len(pending) >= 4 * threads:
                 yield from pending.popleft().result()
         while pending:
@@ -127,11 +130,13 @@ def _scan_all(source: Source, threads: int) -> Iterator[tuple[str, _Found]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _scan_some(source: Source, keys: Iterable[str], probed: Collection[str], stop: threading.Event) -> list[tuple[str, _Found]]:
-    return [(key, _scan(source, key, probed=key in probed)) for key in keys if not stop.is_set()]
+def _scan_some(
+    source: Source, keys: Iterable[str], depth: Depth, probed: Collection[str], stop: threading.Event
+) -> list[tuple[str, _Found]]:
+    return [(key, _scan(source, key, depth, probed=key in probed)) for key in keys if not stop.is_set()]
 
 
-def _scan(source: Source, key: str, *, probed: bool) -> _Found:
+def _scan(source: Source, key: str, depth: Depth, *, probed: bool) -> _Found:
     """What is known of one picture, with its thumbprint where near copies are looked for; or why it cannot be read."""
     try:
         content = source.read(key)
@@ -142,7 +147,7 @@ def _scan(source: Source, key: str, *, probed: bool) -> _Found:
         return getattr(error, "strerror", None) or str(error)
     height, width = decoded.image.shape[:2]
     cues = cues_of(content, decoded) if probed else None
-    small = thumbprint(decoded.image) if min(height, width) >= LEAST_SIDE else None
+    small = thumbprint(decoded.image) if depth == "full" and min(height, width) >= LEAST_SIDE else None
     sha256 = array_sha256(decoded.image)
     return Scanned(sha256, height, width, decoded.mode, decoded.format, tuple(decoded.warnings), cues), small
 

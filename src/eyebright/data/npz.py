@@ -23,7 +23,8 @@ from jaxtyping import Integer, UInt8
 from eyebright.core.errors import DataError, ImageError
 from eyebright.data.archive import Archive
 from eyebright.data.arrays import Part, array_source
-from eyebright.data.folder import class_names, settle_parts, shown
+from eyebright.data.layout import class_names, settle_parts
+from eyebright.data.names import shown
 from eyebright.data.source import Source
 from eyebright.data.spool import Spool
 from eyebright.data.zip_ import open_zip
@@ -52,7 +53,7 @@ _MEMBER = ".npy"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Header:
+class Header:
     """What an array announces: ``begin`` is where its first byte is in the zip entry."""
 
     name: str
@@ -81,10 +82,10 @@ def npz_source(path: Path, *, names: Sequence[str] = ()) -> Source:
     archive = open_zip(path)
     members = {name.removesuffix(_MEMBER): name for name in archive.sizes if name.endswith(_MEMBER)}
     layout = _layout(members, path)
-    pictures = {part: _header(archive, members[images]) for part, (images, _) in layout.items()}
+    pictures = {part: read_header(archive, members[images]) for part, (images, _) in layout.items()}
     for header in pictures.values():
         _check_pictures(header, path)
-    said = {part: _labels(archive, _header(archive, members[name]), pictures[part]) for part, (_, name) in layout.items()}
+    said = {part: _labels(archive, read_header(archive, members[name]), pictures[part]) for part, (_, name) in layout.items()}
     labels, classes = _numbered(said, _class_names(archive, members) or tuple(names), path)
     class_names(classes, str(path))
     parts = [Part(part or "images", part, labels[part], _Rows(archive, header).row) for part, header in pictures.items()]
@@ -109,8 +110,8 @@ def _layout(members: Mapping[str, str], path: Path) -> dict[str | None, tuple[st
     return layout
 
 
-def _header(archive: Archive, member: str) -> _Header:
-    """The header of one array; its announced size must be that of the entry."""
+def read_header(archive: Archive, member: str) -> Header:
+    """The header of one array; its announced size must be that of the entry. Raises ``DataError`` for one that is not read."""
     where = f"{member} in {archive.path}"
     content = io.BytesIO(_fetch(archive, member, 2 * MAX_HEADER))
     try:
@@ -133,7 +134,7 @@ def _header(archive: Archive, member: str) -> _Header:
     size, found = math.prod(shape) * dtype.itemsize, archive.sizes[member] - content.tell()
     if size != found:
         raise DataError(f"{where} announces {size:,} bytes and holds {found:,}. It is damaged; copy or save it again.")
-    return _Header(member, shape, dtype, content.tell())
+    return Header(member, shape, dtype, content.tell())
 
 
 def _fetch(archive: Archive, member: str, count: int) -> bytes:
@@ -143,7 +144,7 @@ def _fetch(archive: Archive, member: str, count: int) -> bytes:
         raise DataError(f"{member} in {archive.path}: {error}") from None
 
 
-def _check_pictures(header: _Header, path: Path) -> None:
+def _check_pictures(header: Header, path: Path) -> None:
     where = f"{header.name} in {path}"
     shape = header.shape
     if header.dtype != np.uint8:
@@ -163,7 +164,7 @@ def _check_pictures(header: _Header, path: Path) -> None:
         raise DataError(f"{where} has pictures of {height} x {width}; at most {MAX_PIXELS / 1e6:.0f} megapixels are read.")
 
 
-def _labels(archive: Archive, header: _Header, pictures: _Header) -> np.ndarray:
+def _labels(archive: Archive, header: Header, pictures: Header) -> np.ndarray:
     """The labels of one part as they are in the file, [n]."""
     where = f"{header.name} in {archive.path}"
     if header.shape[:1] != pictures.shape[:1]:
@@ -192,7 +193,7 @@ def _class_names(archive: Archive, members: Mapping[str, str]) -> tuple[str, ...
     member = next((members[name] for name in CLASS_NAMES if name in members), None)
     if member is None:
         return ()
-    header = _header(archive, member)
+    header = read_header(archive, member)
     where = f"{header.name} in {archive.path}"
     if header.dtype.kind not in "US" or len(header.shape) != 1:
         raise DataError(f"{where} has the type {header.dtype} and the shape {header.shape}; a list of names was expected.")
@@ -202,7 +203,7 @@ def _class_names(archive: Archive, members: Mapping[str, str]) -> tuple[str, ...
     return names
 
 
-def _array(archive: Archive, header: _Header) -> np.ndarray:
+def _array(archive: Archive, header: Header) -> np.ndarray:
     size, each = archive.sizes[header.name], header.dtype.itemsize
     if not 1 <= each <= 4 * MAX_NAME or size > MAX_LABEL_BYTES:
         raise DataError(
@@ -254,7 +255,7 @@ def _numbered(
 class _Rows:
     """The pictures of one part, unpacked when the first one is asked for."""
 
-    def __init__(self, archive: Archive, header: _Header) -> None:
+    def __init__(self, archive: Archive, header: Header) -> None:
         self._archive = archive
         self._header = header
         self._shape = header.shape[1:]

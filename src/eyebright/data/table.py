@@ -16,7 +16,9 @@ from pathlib import Path
 
 from eyebright.core.errors import DataError
 from eyebright.core.registry import nearest
-from eyebright.data.folder import PART_NAMES, class_names, key_of, part_of, read_file, settle_parts
+from eyebright.data.folder import read_file
+from eyebright.data.layout import class_names, settle_parts
+from eyebright.data.names import PART_NAMES, key_of, part_of
 from eyebright.data.source import Sample, Source
 
 MAX_BYTES = 256 * 2**20

@@ -27,7 +27,7 @@ from PIL import Image as Pillow
 
 from eyebright.core.arrays import Image
 from eyebright.core.errors import ImageError
-from eyebright.images.dicom import read_dicom
+from eyebright.images.dicom import dicom_size, read_dicom
 from eyebright.images.hearing import listening
 from eyebright.images.heif import open_heif
 from eyebright.images.limits import MAX_BYTES, MAX_PIXELS, check_bytes, check_size
@@ -102,6 +102,19 @@ def decode(content: bytes, *, colour: Colour = "colour") -> Decoded:
         except Exception as error:  # a parser on hostile bytes may raise anything
             raise _damaged(format_name, error) from error
     return Decoded(array, format_name, mode, (*notes, *_heard_notes(heard)))
+
+
+def announced_pixels(content: bytes) -> int:
+    """Width times height as the header of ``content`` has it, no pixel decoded; 0 where ``decode`` would not get that far."""
+    format_name = picture_format(content)
+    if format_name is None:
+        return 0
+    try:
+        with listening():
+            width, height = dicom_size(content) if format_name == "DICOM" else _OPENERS[format_name](io.BytesIO(content)).size
+    except Exception:  # a parser on hostile bytes may raise anything
+        return 0
+    return int(width * height)
 
 
 def from_array(array: np.ndarray, *, colour: Colour = "colour") -> Decoded:

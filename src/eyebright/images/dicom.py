@@ -69,6 +69,13 @@ def read_dicom(content: bytes) -> tuple[Pillow.Image, list[str]]:
         ) from None
 
 
+def dicom_size(content: bytes) -> tuple[int, int]:
+    """Width and height as the header says. Raises whatever pydicom does, ``ImportError`` where it is missing."""
+    with _unheard():
+        dataset = _pixel_header(content)
+        return int(dataset.Columns), int(dataset.Rows)
+
+
 def patient_of(content: bytes) -> str | None:
     """A name for the patient of the DICOM file that begins with ``content``; None where it is not told, or not so early.
 

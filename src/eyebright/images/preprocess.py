@@ -19,7 +19,7 @@ def prepare(image: Image, spec: Preprocess) -> np.ndarray:
     picture = Pillow.fromarray(np.ascontiguousarray(_cut(image, spec)))
     if spec.colour == "grey":
         picture = picture.convert("L")  # leaves a picture that was decoded as grey just as it is
-    width, height, box = _fit(picture, spec)
+    width, height, box = _fit(picture.width, picture.height, spec)
     fitted = np.asarray(_resize(picture, width, height, box, spec).convert("RGB"))
     prepared = _filled(enhance(fitted, spec), spec)
     return np.ascontiguousarray(prepared.transpose(2, 0, 1))  # h w 3 -> 3 h w
@@ -36,23 +36,56 @@ def to_pixels(batch: ByteBatch) -> Pixels:
     return pixels
 
 
+def seen_box(height: int, width: int, spec: Preprocess) -> tuple[float, float, float, float]:
+    """Where the prepared picture lies on an upright one of ``height`` x ``width`` pixels, which ``prepare`` made it from.
+
+    Left, top, right and bottom as shares of the upright picture's width and height: within 0 to 1 where something is cut off,
+    below 0 and above 1 where a border is filled in.
+
+    >>> seen_box(100, 200, Preprocess(height=10, width=10, resize="crop"))
+    (0.25, 0.0, 0.75, 1.0)
+    >>> seen_box(100, 200, Preprocess(height=16, width=16, resize="letterbox"))
+    (0.0, -0.5, 1.0, 1.5)
+    """
+    cut_top, cut_left = _margin(height, spec), _margin(width, spec)
+    fitted_width, fitted_height, box = _fit(width - 2 * cut_left, height - 2 * cut_top, spec)
+    left, right = _span(box[0], box[2], fitted_width, spec.width)
+    top, bottom = _span(box[1], box[3], fitted_height, spec.height)
+    return (cut_left + left) / width, (cut_top + top) / height, (cut_left + right) / width, (cut_top + bottom) / height
+
+
+def _span(start: float, end: float, fitted: int, side: int) -> tuple[float, float]:
+    """Which stretch of the source a sheet's whole ``side`` stands for, when the middle ``fitted`` pixels show start to end."""
+    scale = (end - start) / fitted  # source pixels a pixel of the sheet
+    before = start - (side - fitted) // 2 * scale
+    return before, before + side * scale
+
+
 def _cut(image: Image, spec: Preprocess) -> Image:
     """The picture without its border, then its centre. Whole pixels are cut, and at least one is left."""
+    height, width = image.shape[:2]
+    top, left = _margin(height, spec), _margin(width, spec)
+    return image[top : height - top, left : width - left]
+
+
+def _margin(side: int, spec: Preprocess) -> int:
+    """Pixels that are cut off at each end of a ``side``: first the border, then what is not the centre of the rest."""
+    margin = 0
     for cut in (spec.cut_border, (1.0 - spec.centre_crop) / 2):
-        top, left = (min(round(cut * side), (side - 1) // 2) for side in image.shape[:2])
-        image = image[top : image.shape[0] - top, left : image.shape[1] - left]
-    return image
+        rest = side - 2 * margin
+        margin += min(round(cut * rest), (rest - 1) // 2)
+    return margin
 
 
-def _fit(picture: Pillow.Image, spec: Preprocess) -> tuple[int, int, _Box]:
+def _fit(picture_width: int, picture_height: int, spec: Preprocess) -> tuple[int, int, _Box]:
     """Width and height that the picture gets, and which part of it."""
     if spec.resize == "crop":
-        return spec.width, spec.height, _centre_box(picture, spec)
-    whole = (0.0, 0.0, float(picture.width), float(picture.height))
+        return spec.width, spec.height, _centre_box(picture_width, picture_height, spec)
+    whole = (0.0, 0.0, float(picture_width), float(picture_height))
     if spec.resize == "squash":
         return spec.width, spec.height, whole
-    scale = min(spec.width / picture.width, spec.height / picture.height)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
+    scale = min(spec.width / picture_width, spec.height / picture_height)
+    width, height = (max(1, round(side * scale)) for side in (picture_width, picture_height))
     return min(spec.width, width), min(spec.height, height), whole
 
 
@@ -62,18 +95,18 @@ def _resize(picture: Pillow.Image, width: int, height: int, box: _Box, spec: Pre
     return picture.resize((width, height), _RESAMPLERS[spec.resampler], box)
 
 
-def _centre_box(picture: Pillow.Image, spec: Preprocess) -> _Box:
+def _centre_box(picture_width: int, picture_height: int, spec: Preprocess) -> _Box:
     """The part of the source that lands in the target when the short side is fitted and the centre is cut.
 
     Cutting the source first is the same as cutting the enlarged picture, and costs no memory for a very long one.
     """
     scale = max(
-        round(spec.width / spec.crop_fraction) / picture.width,
-        round(spec.height / spec.crop_fraction) / picture.height,
+        round(spec.width / spec.crop_fraction) / picture_width,
+        round(spec.height / spec.crop_fraction) / picture_height,
     )
-    width = min(spec.width / scale, picture.width)
-    height = min(spec.height / scale, picture.height)
-    left, top = (picture.width - width) / 2, (picture.height - height) / 2
+    width = min(spec.width / scale, picture_width)
+    height = min(spec.height / scale, picture_height)
+    left, top = (picture_width - width) / 2, (picture_height - height) / 2
     return left, top, left + width, top + height
 
 

@@ -9,12 +9,17 @@ import torch
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import DataError, ModelError, SettingsError
 from eyebright.core.registry import Registry, nearest, unknown
-from eyebright.models import zoo
+from eyebright.models import lenet, lite0, published, resnet_cifar, zoo
 from eyebright.models.ensemble import ENSEMBLE, Ensemble
 from eyebright.models.handcrafted.names import is_handcrafted, parse
 from eyebright.models.names import BUILT_IN, CRAFTED, MODELS, PRETRAINED, SHORT, ModelInfo, full_name, plugged_in
 from eyebright.models.network import Classifier, PixelNetwork
 
+_SIZES = {
+    "lite0": lite0.SIZE,
+    "lenet": lenet.SIZE,
+    **{f"resnet{depth}-cifar": resnet_cifar.SIZE for depth in resnet_cifar.DEPTHS},
+}
 _FAMILIES = {"timm": "eyebright.models.zoo:timm_network", "torchvision": "eyebright.models.zoo:torchvision_network"}
 
 
@@ -72,14 +77,22 @@ def _unknown(name: str) -> str:
     return unknown("model", name, every if nearest(name, every) else usual)
 
 
+def own_size(name: str) -> int | None:
+    """The side in pixels that a network was made for, None for one that takes any. Raises ``SettingsError`` as ``resolve``."""
+    name = resolve(name)
+    return _SIZES.get(name) if name in MODELS.targets() else zoo.input_size(name)
+
+
 def build(architecture: Architecture, classes: int) -> PixelNetwork:
     """The network, with initial weights drawn from torch's current generator.
+
+    ``input_mean``, ``input_std`` and ``input_channels`` among the arguments stand for the network's own first layer.
 
     Raises ``SettingsError`` for an unknown name, and for an argument that the network cannot obey.
     """
     full = full_name(architecture.name)
     family, _, name = full.partition(":")
-    arguments: dict[str, Any] = dict(architecture.arguments)
+    arguments, first = published.first_layer(architecture.arguments)
     if family in _FAMILIES and name:
         network = Registry("model", {family: _FAMILIES[family]}).load(family)(classes, name=name, **arguments)
     elif full in MODELS.targets():
@@ -87,11 +100,18 @@ def build(architecture: Architecture, classes: int) -> PixelNetwork:
     else:
         raise SettingsError(_unknown(full))
     assert isinstance(network, PixelNetwork)
+    if first is not None:
+        network.prepare = first
     return network
 
 
 def build_classifier(architecture: Architecture, classes: int) -> Classifier:
-    """The network, or the ensemble, that a manifest describes. Raises ``SettingsError`` as ``build`` does."""
+    """The network, or the ensemble, that a manifest describes. Raises ``SettingsError`` as ``build`` does.
+
+    The argument ``end`` is ``published`` for a network that keeps its publisher's last layers, as imported weights need it.
+    """
+    if architecture.arguments.get(published.END) == "published":
+        return _build_whole(architecture, classes)
     if architecture.name != ENSEMBLE:
         return build(architecture, classes)
     temperatures = architecture.arguments.get("temperatures")
@@ -101,6 +121,17 @@ def build_classifier(architecture: Architecture, classes: int) -> Classifier:
             "for each of one member or more was expected."
         )
     return Ensemble([build(member, classes) for member in architecture.members], temperatures)
+
+
+def _build_whole(architecture: Architecture, classes: int) -> Classifier:
+    full = resolve(architecture.name)
+    if not published.ends_otherwise(full):
+        raise SettingsError(f"{full} was found with its publisher's last layers; only SqueezeNet is built so.")
+    network = published.squeezenet(full.partition(":")[2], classes)
+    _, first = published.first_layer(architecture.arguments)
+    if first is not None:
+        network.prepare = first
+    return network
 
 
 def _build_own(name: str, classes: int, arguments: dict[str, Any]) -> Any:
@@ -123,8 +154,6 @@ def load_pretrained(network: PixelNetwork, name: str, weights: str) -> str:
     ``weights`` is ``auto`` (installed or fetched), ``none``, or a file: safetensors, or a torch checkpoint read with
     ``weights_only=True``. Raises ``DataError`` for a missing file and ``ModelError`` for one that does not fit.
     """
-    from eyebright.models import lite0
-
     name = full_name(name)
     if weights == "none" or (weights == "auto" and name in MODELS.targets() and name not in PRETRAINED):
         return "initial weights, trained from scratch"

@@ -44,6 +44,11 @@ MODELS = Registry(
         "lenet": "eyebright.models.lenet:lenet",
         "lite0": "eyebright.models.lite0:lite0",
         "mlp": "eyebright.models.mlp:mlp",
+        "resnet20-cifar": "eyebright.models.resnet_cifar:resnet20",
+        "resnet32-cifar": "eyebright.models.resnet_cifar:resnet32",
+        "resnet44-cifar": "eyebright.models.resnet_cifar:resnet44",
+        "resnet56-cifar": "eyebright.models.resnet_cifar:resnet56",
+        "resnet110-cifar": "eyebright.models.resnet_cifar:resnet110",
     },
     group="eyebright.models",
 )
@@ -54,6 +59,12 @@ BUILT_IN = (
     ModelInfo("lite0", "EfficientNet-Lite0, pretrained on ImageNet, made for small devices", "installed"),
     ModelInfo("lenet", "LeNet-5 (LeCun et al. 1998), trained from scratch", "none"),
     ModelInfo("mlp", "a multilayer perceptron, two dense layers of 512 units, trained from scratch", "none"),
+    *(
+        ModelInfo(
+            f"resnet{depth}-cifar", f"ResNet-{depth} for pictures of 32 pixels (He et al. 2016), trained from scratch", "none"
+        )
+        for depth in (20, 32, 44, 56, 110)
+    ),
 )
 _VGG = "Very deep convolutional networks for large-scale image recognition"
 _RESNET = "Deep residual learning for image recognition"

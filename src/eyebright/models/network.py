@@ -1,6 +1,7 @@
 """The one shape that every network here has: pixels in [0, 1] in, logits and features out, normalisation inside."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,18 @@ class PixelNetwork(Classifier):
             opened = isinstance(child, nn.Sequential | nn.ModuleList)
             parts.extend(child.children() if opened else [child])
         return [part for part in parts if any(True for _ in part.parameters())]
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copies ``tensors`` into ``network``, none missing and none too many.
+
+    The versions of the network's parts go with them: some (torchvision's MNASNet) take weights without one for an older kind.
+    Raises ``RuntimeError`` as torch does where names or shapes differ.
+    """
+    state = copy.copy(network.state_dict())
+    state.clear()
+    state.update(tensors)
+    network.load_state_dict(state)
 
 
 def parameter_count(network: nn.Module) -> int:

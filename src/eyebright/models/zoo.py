@@ -11,7 +11,7 @@ from torch import nn
 
 from eyebright.core.errors import MissingExtraError, ModelError, SettingsError
 from eyebright.core.registry import unknown
-from eyebright.models.network import Normalise, PixelNetwork
+from eyebright.models.network import Normalise, PixelNetwork, load_weights
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _schemas: list[torch.library.Library] = []  # a library's schemas live as long as the library object
@@ -256,7 +256,7 @@ def load_backbone(network: PixelNetwork, state: dict[str, torch.Tensor], *, orig
             f"{origin} does not fit this network: {_some(missing)} missing, {_some(wrong)} of another shape. "
             "Give the weights of the same architecture."
         )
-    network.backbone.load_state_dict({key: state[key] for key in wanted})
+    load_weights(network.backbone, {key: state[key] for key in wanted})
 
 
 def _some(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from eyebright.core.report import Attempt
 from eyebright.data.balance import Sampling, sampling_weights
 from eyebright.models.network import PixelNetwork
 from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
-from eyebright.training.fit import epochs_in_words, fit, outputs_of
+from eyebright.training.fit import FitResult, epochs_in_words, fit, outputs_of
 from eyebright.training.head import STRENGTHS, HeadChoice, LinearHead, choose_strength, fit_head, mean_log_loss
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned, TrainingData, repeated, train_on_all
@@ -74,11 +74,7 @@ def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Pat
 def head_result(data: TransferData, choice: HeadChoice, recipe: Recipe, seconds: float, ended: str) -> Learned:
     """The result of the head alone: kept, its temperature from out-of-fold logits."""
     attempt = head_attempt(data, choice, seconds, kept=True, reason=ended)
-    rows = np.arange(len(data.pictures))
-    folds = len(np.unique(data.folds))
-    where = f"out-of-fold logits of the head, {folds} folds"
-    again = recipe.model_copy(update={"epochs": 0})
-    return Learned([attempt], choice.out_of_fold, rows, where, ended, again, choice.strength)
+    return _kept_head(data, choice, recipe, [attempt], ended)
 
 
 def head_attempt(data: TransferData, choice: HeadChoice, seconds: float, *, kept: bool, reason: str) -> Attempt:
@@ -103,45 +99,22 @@ def fine_tune(
 
     ``refit`` trains once more on train and validation together. Interrupted and called again, it goes on from ``checkpoints``.
     """
-    seen, held = ~data.held_out, data.held_out
-    labels = data.pictures.labels
-    weights = None if data.row_weights is None else data.row_weights[seen]
-    head = fit_head(data.features[seen], labels[seen], data.classes, strength=choice.strength, row_weights=weights)
-    head_loss, _ = calibrated_loss(head(data.features[held]), labels[held])
-
+    head = _trial_head(data, choice)
     tuned = copy.deepcopy(network)
     set_head(tuned, head)
-    validation = data.part(held)
-    trial = fit(
-        tuned,
-        data.part(seen),
-        validation,
-        recipe,
-        stage="fine-tuning",
-        checkpoint=checkpoints / "fine-tuning.safetensors",
-        class_weights=data.class_weights,
-        on_event=on_event,
+    trial, logits = _trial(tuned, data, recipe, checkpoints, on_event)
+    labels = data.pictures.labels[data.held_out]
+    verdict = _Verdict(
+        tuned=calibrated_loss(logits, labels)[0],
+        head=calibrated_loss(head(data.features[data.held_out]), labels)[0],
+        pictures=len(labels),
     )
-    logits, _ = outputs_of(tuned, validation.pictures, recipe)
-    loss, _ = calibrated_loss(logits, labels[held])
-    better = loss < head_loss
-    verdict = f"calibrated validation loss {loss:.3f} against the head's {head_loss:.3f} on {int(held.sum())} pictures"
     attempts = [
-        head_attempt(data, choice, head_seconds, kept=not better, reason="the starting point"),
-        Attempt(
-            name=f"fine-tuning, {trial.best_epoch} of {recipe.epochs} epochs, unfrozen: {recipe.unfreeze}",
-            score=loss,
-            metric="calibrated validation log loss",
-            seconds=trial.seconds,
-            kept=better,
-            reason=verdict,
-        ),
+        head_attempt(data, choice, head_seconds, kept=not verdict.keeps_tuning, reason="the starting point"),
+        _tuning_attempt(trial, recipe, verdict),
     ]
-    if not better:
-        ended = f"Fine-tuning was not kept: {verdict}."
-        again = recipe.model_copy(update={"epochs": 0})
-        rows = np.arange(len(labels))
-        return Learned(attempts, choice.out_of_fold, rows, "out-of-fold logits of the head", ended, again, choice.strength)
+    if not verdict.keeps_tuning:
+        return _kept_head(data, choice, recipe, attempts, f"Fine-tuning was not kept: {verdict}.")
     ended = f"Fine-tuning was kept: {verdict}; {trial.ended}"
     again = repeated(recipe, trial)
     if refit:
@@ -150,7 +123,69 @@ def fine_tune(
     else:
         network.load_state_dict(tuned.state_dict())
     where = "validation logits of the fine-tuned model"
-    return Learned(attempts, logits, np.flatnonzero(held), where, ended + ".", again, choice.strength)
+    return Learned(attempts, logits, np.flatnonzero(data.held_out), where, f"{ended}.", again, choice.strength)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Verdict:
+    """The calibrated loss of the tuned network and of the head it began with, on ``pictures`` that neither has seen."""
+
+    tuned: float
+    head: float
+    pictures: int
+
+    @property
+    def keeps_tuning(self) -> bool:
+        return self.tuned < self.head
+
+    def __str__(self) -> str:
+        losses = f"calibrated validation loss {self.tuned:.3f} against the head's {self.head:.3f}"
+        return f"{losses} on {self.pictures} pictures"
+
+
+def _trial_head(data: TransferData, choice: HeadChoice) -> LinearHead:
+    """The head fitted on the train part alone: what fine-tuning begins with, and is compared with."""
+    seen = ~data.held_out
+    weights = None if data.row_weights is None else data.row_weights[seen]
+    labels = data.pictures.labels[seen]
+    return fit_head(data.features[seen], labels, data.classes, strength=choice.strength, row_weights=weights)
+
+
+def _trial(
+    tuned: PixelNetwork, data: TransferData, recipe: Recipe, checkpoints: Path, on_event: OnEvent
+) -> tuple[FitResult, Logits]:
+    """Trains ``tuned`` in place on the train part, and gives its logits on the validation part."""
+    validation = data.part(data.held_out)
+    trial = fit(
+        tuned,
+        data.part(~data.held_out),
+        validation,
+        recipe,
+        stage="fine-tuning",
+        checkpoint=checkpoints / "fine-tuning.safetensors",
+        class_weights=data.class_weights,
+        on_event=on_event,
+    )
+    return trial, outputs_of(tuned, validation.pictures, recipe)[0]
+
+
+def _tuning_attempt(trial: FitResult, recipe: Recipe, verdict: _Verdict) -> Attempt:
+    """The line about fine-tuning in the report."""
+    return Attempt(
+        name=f"fine-tuning, {trial.best_epoch} of {recipe.epochs} epochs, unfrozen: {recipe.unfreeze}",
+        score=verdict.tuned,
+        metric="calibrated validation log loss",
+        seconds=trial.seconds,
+        kept=verdict.keeps_tuning,
+        reason=str(verdict),
+    )
+
+
+def _kept_head(data: TransferData, choice: HeadChoice, recipe: Recipe, attempts: list[Attempt], ended: str) -> Learned:
+    """The head on every picture, whatever else was tried; what repeats it is a recipe of 0 epochs."""
+    where = f"out-of-fold logits of the head, {len(np.unique(data.folds))} folds"
+    again = recipe.model_copy(update={"epochs": 0})
+    return Learned(attempts, choice.out_of_fold, np.arange(len(data.pictures)), where, ended, again, choice.strength)
 
 
 def calibrated_loss(logits: Logits, labels: Labels) -> tuple[float, float]:

@@ -29,7 +29,9 @@ class EvaluateSettings(Settings):
         None, help="Regular expression over the keys that names a picture's group, e.g. '(?P<group>person\\d+)_'."
     )
     subgroups: tuple[str, ...] = argument((), help="Columns of the table, such as site or sex, to give figures by.")
-    form: Literal["auto", "onnx", "torch", "handcrafted"] = argument("auto", help="Which form of the model is judged.")
+    form: Literal["auto", "onnx", "torch", "handcrafted", "litert"] = argument(
+        "auto", help="Which form of the model is judged."
+    )
     threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
     allow_bad: float = argument(0.01, help="Fraction of pictures that may be unreadable.", ge=0, le=1)
     seed: int = argument(0, help="Decides the resamples behind the intervals.", ge=0)
@@ -57,7 +59,7 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     bundle = open_bundle(settings.bundle, on_event)
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
     check_columns(source.columns, settings.subgroups)
-    found = audit(source, on_event=on_event)
+    found = audit(source, depth="exact", on_event=on_event)
     _refuse_bad(list(found.unreadable), len(source.samples), settings.allow_bad)
     chosen = _choose(bundle, source, found, settings.part)
     for note in chosen.notes:

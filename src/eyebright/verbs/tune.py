@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import tomli_w
 from pydantic import Field, model_validator
 
-from eyebright.core.bundle import safe_name
 from eyebright.core.errors import DataError, InterruptedRunError, ResourceError, SettingsError
 from eyebright.core.events import Choice, Epoch, Event, OnEvent, Phase, Progress, silent
 from eyebright.core.files import write_text
 from eyebright.core.report import Search
 from eyebright.core.run import new_run_path
 from eyebright.core.settings import argument, read_toml
+from eyebright.verbs.making.placing import anchored, name_of_data, require_same, settings_toml
 from eyebright.verbs.making.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -105,18 +105,15 @@ def _place(settings: TuneSettings) -> tuple[Path, TuneSettings]:
     if settings.resume:
         assert settings.out is not None
         return settings.out, _stored(settings, settings.out)
-    settings = _anchored(settings)
-    path = Path(settings.data)
-    name = safe_name(path.stem if path.is_file() else path.name or "data")
-    folder = settings.out or new_run_path(Path("runs"), f"{name}-tune")
+    settings = anchored(settings)
+    folder = settings.out or new_run_path(Path("runs"), f"{name_of_data(settings.data)}-tune")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(f"{folder} exists and is not empty. Go on with its search by --resume, or choose another --out.")
     try:
         (folder / "trials").mkdir(parents=True)
     except OSError as error:
         raise ResourceError(f"{folder} cannot be created: {error.strerror}. Choose another --out.") from None
-    asked = settings.model_dump(mode="json", exclude_none=True, exclude={"resume", "dry_run", "out"})
-    write_text(folder / ASKED, tomli_w.dumps(asked))
+    write_text(folder / ASKED, settings_toml(settings))
     return folder, settings
 
 
@@ -124,22 +121,9 @@ def _stored(settings: TuneSettings, folder: Path) -> TuneSettings:
     """The settings that the search was begun with. What is given now must not contradict them, but may lengthen it."""
     if not (folder / ASKED).is_file():
         raise SettingsError(f"{folder} is no search: it holds no {ASKED}. Give the folder that tune wrote.")
-    stored, now = TuneSettings.resolve(read_toml(folder / ASKED)), _anchored(settings)
-    for name in sorted(settings.model_fields_set - CHANGEABLE):
-        given, begun = getattr(now, name), getattr(stored, name)
-        if given != begun:
-            flag = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
-            raise SettingsError(
-                f"{flag} is {str(given)!r}; the search in {folder} was begun with {str(begun)!r}. Give the same to go on, or "
-                "begin a new search."
-            )
+    stored = TuneSettings.resolve(read_toml(folder / ASKED))
+    require_same(settings, stored, folder, kind="search", changeable=CHANGEABLE)
     return stored.model_copy(update={name: getattr(settings, name) for name in settings.model_fields_set & CHANGEABLE})
-
-
-def _anchored(settings: TuneSettings) -> TuneSettings:
-    from eyebright.verbs.train import anchored
-
-    return settings.model_copy(update=dict(anchored(settings)))
 
 
 def _work(settings: TuneSettings, folder: Path, deadline: float, on_event: OnEvent) -> None:

@@ -13,8 +13,8 @@ from eyebright.core.errors import SettingsError
 from eyebright.core.events import Note
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
-from eyebright.models import lenet, lite0
-from eyebright.models.catalogue import resolve
+from eyebright.models import lite0
+from eyebright.models.catalogue import own_size, resolve
 from eyebright.models.cnn import MINIMUM_SIZE
 from eyebright.models.handcrafted.names import MAXIMUM_SIZE, fitting_size, is_handcrafted, parse
 from eyebright.models.names import MODELS, PRETRAINED
@@ -221,17 +221,11 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
         size = size if size == side else max(size, MINIMUM_SIZE)
         story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; {name} is used between 16 and 64")
         return size
-    own = {"lite0": lite0.SIZE, "lenet": lenet.SIZE}.get(name) or _own_size(name)
+    own = own_size(name) or lite0.SIZE
     size = next((size for most, size in SIZES if side <= most), own) if name == "lite0" else own
     reason = f"the pictures have {side} pixels in the median"
     story.choose("size", f"{size} pixels", reason if size != own else f"{reason}; {name} was made for {own}")
     return size
-
-
-def _own_size(name: str) -> int:
-    from eyebright.models.zoo import input_size
-
-    return input_size(name)
 
 
 def _architecture(settings: TrainSettings, name: str, size: int, colour: str) -> Architecture:

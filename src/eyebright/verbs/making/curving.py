@@ -7,9 +7,10 @@ from eyebright.core.events import Phase, Progress
 from eyebright.core.report import LearningCurve
 from eyebright.data.folds import group_folds, usable_folds
 from eyebright.evaluation.learning import learning_curve
-from eyebright.training.members import FRACTIONS, head_on_features, shares_of_training, train_member
+from eyebright.training.members import FRACTIONS, head_on_features, shares_of_training
 from eyebright.training.scratch import Learned, TrainingData
 from eyebright.training.transfer import TransferData
+from eyebright.verbs.making.repeating import train_again
 from eyebright.verbs.making.work import Work
 
 CURVE_FOLDS = 3
@@ -79,17 +80,9 @@ def _logits_after_equal_steps(work: Work, data: TrainingData, learned: Learned, 
     epochs = max(1, round(learned.again.epochs * stretch))
     falls = learned.again.rate_falls  # on a plateau: after as many steps, not as many epochs
     falls = None if falls is None else tuple(round(epoch * stretch) for epoch in falls)
-    network, _ = work.fresh_network()
-    train_member(
-        network,
-        data,
-        rows,
-        learned.again.model_copy(update={"epochs": epochs, "rate_falls": falls}),
-        strength=None,
-        stage=f"learning curve, {len(seen):,} pictures",
-        checkpoint=work.run.checkpoints / f"curve-{len(seen)}.safetensors",
-        on_event=work.story,
-    )
+    recipe = learned.again.model_copy(update={"epochs": epochs, "rate_falls": falls})
+    stage, file = f"learning curve, {len(seen):,} pictures", f"curve-{len(seen)}"
+    network = train_again(work, data, learned, rows, stage=stage, file=file, recipe=recipe)
     mask = np.zeros(len(data.pictures), dtype=bool)
     mask[asked] = True
     return work.logits_of(network, data.part(mask))

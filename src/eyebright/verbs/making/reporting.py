@@ -1,4 +1,4 @@
-"""The last step of ``train``: the evaluation with its story around it."""
+"""The fifth step of ``train``: the evaluation with its story around it."""
 
 import datetime
 from typing import Any

@@ -1,11 +1,34 @@
-"""The run's events as TensorBoard sees them: one curve a metric, side by side for the stages of training."""
+"""What is kept of a run's events while it goes on: its log, and the curves that TensorBoard shows."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from eyebright.core.errors import MissingExtraError
-from eyebright.core.events import Choice, Epoch, Event
+from eyebright.core.events import Choice, Epoch, Event, EventLog
+from eyebright.core.run import Run
+from eyebright.verbs.making.settings import TrainSettings
+from eyebright.verbs.making.story import BEGUN, Story
+
+
+@contextlib.contextmanager
+def recorded(story: Story, settings: TrainSettings, place: Run) -> Iterator[None]:
+    """What the story tells in the block goes to the run's log, and to TensorBoard's where that was asked for.
+
+    First the story takes up what earlier parts of the run told. Raises ``MissingExtraError`` as ``TensorBoardLog`` does.
+    """
+    story.remember(place.events)
+    with contextlib.closing(EventLog(place.events)) as log:
+        log(BEGUN)
+        story.listen(log)
+        if not settings.tensorboard:
+            yield
+            return
+        with contextlib.closing(TensorBoardLog(place.path / "tensorboard")) as board:
+            story.listen(board)
+            yield
 
 
 class TensorBoardLog:

@@ -6,17 +6,20 @@ import numpy as np
 
 from eyebright.core import seeds
 from eyebright.core.arrays import Features, Logits
+from eyebright.core.decision import Decision
 from eyebright.core.files import cache_home, sha256_of_json
-from eyebright.core.predictions import Predictions
+from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.run import Run
 from eyebright.data.balance import class_weights
 from eyebright.data.pixels import prepare_all
 from eyebright.data.source import Sample
 from eyebright.data.split import unit_names
+from eyebright.evaluation import fit_temperature
 from eyebright.models.catalogue import build_seeded, load_pretrained
 from eyebright.models.network import Classifier, PixelNetwork
 from eyebright.training.features import FeatureCache, embed
 from eyebright.training.fit import LabelledPictures, outputs_of
+from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
 from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
@@ -88,6 +91,15 @@ class Work:
             classes=self.material.source.classes,
             groups=tuple(groups_of(samples)),
         )
+
+    def unseen(self, learned: Learned) -> Predictions:
+        """What was predicted by a model that had not seen the pictures, as a table."""
+        return self.table([self.samples[row] for row in learned.rows.tolist()], learned.logits)
+
+    def temperature(self, unseen: Predictions, fitted_on: str) -> Decision:
+        """The temperature that ``unseen`` gives, and the table stored for whoever asks what it came from."""
+        save_predictions(unseen, self.run.predictions / "unseen.safetensors")
+        return fit_temperature(unseen, fitted_on=fitted_on)
 
     def adopt(self, plan: Plan) -> None:
         """Takes ``plan`` for the rest of the run, and stores it."""

@@ -1,0 +1,70 @@
+"""The fourth step of ``train``: the model measured once on the test pictures, with what was asked for beside it."""
+
+from eyebright.backends.handcrafted_ import HandcraftedPredictor
+from eyebright.backends.loop import predictions_of
+from eyebright.backends.torch_ import TorchPredictor
+from eyebright.core.events import Choice, OnEvent, Phase
+from eyebright.core.predictions import Predictions, save_predictions
+from eyebright.core.predictor import Predictor
+from eyebright.core.report import Evaluation, Figure
+from eyebright.core.run import Run
+from eyebright.data.split import leaked_keys
+from eyebright.evaluation import judge
+from eyebright.evaluation.subgroups import subgroups
+from eyebright.verbs.making.choosing import Plan
+from eyebright.verbs.making.gathering import Material
+from eyebright.verbs.making.handcrafted import Crafted, predictions_beside
+from eyebright.verbs.making.learning import Model
+from eyebright.verbs.making.settings import TrainSettings
+from eyebright.verbs.making.story import Story
+
+
+def judge_model(settings: TrainSettings, material: Material, model: Model | Crafted, run: Run, story: Story) -> Evaluation:
+    """The figures on the test part, the subgroups' and the baselines' too; the predictions behind them are stored."""
+    story(Phase("Measuring on the test pictures"))
+    predictions = _test_predictions(material, model, run, story)
+    save_predictions(predictions, run.predictions / "test.safetensors")
+    evaluation = judge(
+        predictions,
+        model.decision,
+        part="test",
+        leaked=leaked_keys(material.split),
+        majority=material.majority,
+        seed=settings.seed,
+    )
+    baselines = _baselines(settings, material, model.plan, run, story)
+    rows = subgroups(predictions, material.source.columns, settings.subgroups, seed=settings.seed)
+    return evaluation.model_copy(update={"subgroups": rows, "baselines": {**evaluation.baselines, **baselines}})
+
+
+def _test_predictions(material: Material, model: Model | Crafted, run: Run, story: Story) -> Predictions:
+    return predictions_of(
+        predictor_of(model, material.source.classes),
+        material.source,
+        material.samples("test"),
+        model.plan.preprocess,
+        on_event=story,
+        scratch=run.checkpoints,
+    )
+
+
+def predictor_of(model: Model | Crafted, classes: tuple[str, ...]) -> Predictor:
+    """What answers for the model just learned, before any form of it is written."""
+    if isinstance(model, Crafted):
+        return HandcraftedPredictor(model.network, classes)
+    return TorchPredictor(model.network, classes)
+
+
+def _baselines(settings: TrainSettings, material: Material, plan: Plan, run: Run, story: Story) -> dict[str, dict[str, Figure]]:
+    """The figures of the handcrafted models that were asked for, fitted and judged on the same pictures."""
+    found = {}
+    for name in settings.baselines:
+        story(Phase(f"Fitting {name} to put it beside"))
+        table, decision = predictions_beside(name, settings, material, plan, run, Story(_all_but_choices(story)))
+        found[name] = judge(table, decision, part="test", seed=settings.seed).figures
+    return found
+
+
+def _all_but_choices(story: Story) -> OnEvent:
+    """Hands on what a baseline tells, but for its choices, which are none of this model's."""
+    return lambda event: None if isinstance(event, Choice) else story(event)
