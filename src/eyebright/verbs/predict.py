@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from eyebright.core.bundle import Bundle
+from eyebright.core.bundle import Manifest
+from eyebright.core.decision import Decision
 from eyebright.core.errors import DataError, ImageError
 from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.predictor import Predictor
+from eyebright.core.preprocess import Preprocess
 from eyebright.core.settings import Settings, argument
 from eyebright.data.folder import pictures_in, read_file
+
+if TYPE_CHECKING:
+    from eyebright.verbs.answering import Prepared
 
 BATCH = 16  # pictures decoded and asked together: memory stays small, and the cores stay busy
 
@@ -22,7 +28,7 @@ class PredictSettings(Settings):
     bundle: str = argument(help="A bundle's folder, a run's folder, or the word imagenet.", positional=True, min_length=1)
     images: tuple[str, ...] = argument(help="Pictures, or folders of pictures.", positional=True, min_length=1)
     top_k: int = argument(5, help="How many classes to name.", ge=1, le=1000)
-    form: Literal["auto", "onnx", "torch", "handcrafted"] = argument("auto", help="Which form of the model answers.")
+    form: Literal["auto", "onnx", "torch", "handcrafted", "litert"] = argument("auto", help="Which form of the model answers.")
     threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
 
 
@@ -85,9 +91,10 @@ def run(settings: PredictSettings, on_event: OnEvent = silent) -> PredictResult:
     bundle = open_bundle(settings.bundle, on_event)
     predictor, _ = open_predictor(bundle, form=settings.form, threads=settings.threads)
     on_event(Phase("Asking the model", len(paths)))
+    decision = bundle.decision()
     results: list[PictureResult] = []
     for start in range(0, len(paths), BATCH):
-        results += _answers(bundle, predictor, paths[start : start + BATCH], settings.top_k)
+        results += _answers(bundle.manifest, predictor, decision, paths[start : start + BATCH], settings.top_k)
         on_event(Progress(len(results)))
     return PredictResult(model=ModelName(name=bundle.manifest.name, sha256=bundle.sha256), results=results)
 
@@ -102,35 +109,35 @@ def _pictures(given: Iterable[str]) -> Iterator[Path]:
             yield path
 
 
-def _answers(bundle: Bundle, predictor: Any, paths: Sequence[Path], top_k: int) -> list[PictureResult]:
-    from eyebright.images.preprocess import to_pixels
+def _answers(
+    manifest: Manifest, predictor: Predictor, decision: Decision, paths: Sequence[Path], top_k: int
+) -> list[PictureResult]:
+    from eyebright.verbs.answering import probabilities_of
 
-    read = [_read(path, bundle) for path in paths]
-    pictures = [picture for picture, _ in read if picture is not None]
-    if not pictures:
-        return [result for _, result in read]
-    logits = predictor(to_pixels(np.stack(pictures))).logits
-    rows = iter(bundle.decision().probabilities(logits))
-    classes = bundle.manifest.classes
+    read = [_read(path, manifest.preprocess) for path in paths]
+    rows = probabilities_of(predictor, decision, read)
     return [
-        result if picture is None else result.model_copy(update={"predictions": _top(next(rows), classes, top_k)})
-        for picture, result in read
+        PictureResult(
+            key=str(path),
+            predictions=[] if row is None else top_answers(row, manifest.classes, top_k),
+            warnings=list(one.warnings),
+            error=one.error,
+        )
+        for path, one, row in zip(paths, read, rows, strict=True)
     ]
 
 
-def _read(path: Path, bundle: Bundle) -> tuple[np.ndarray | None, PictureResult]:
-    """The prepared picture, or None where it cannot be read, and the result so far."""
-    from eyebright.images.decode import decode
-    from eyebright.images.preprocess import prepare
+def _read(path: Path, preprocess: Preprocess) -> "Prepared":
+    from eyebright.verbs.answering import Prepared, prepare_picture
 
-    preprocess = bundle.manifest.preprocess
     try:
-        found = decode(read_file(path), colour=preprocess.colour)
+        content = read_file(path)
     except ImageError as error:
-        return None, PictureResult(key=str(path), error=str(error))
-    return prepare(found.image, preprocess), PictureResult(key=str(path), warnings=list(found.warnings))
+        return Prepared(error=str(error))
+    return prepare_picture(content, preprocess)
 
 
-def _top(probabilities: np.ndarray, classes: Sequence[str], top_k: int) -> list[Answer]:
+def top_answers(probabilities: np.ndarray, classes: Sequence[str], top_k: int) -> list[Answer]:
+    """The ``top_k`` most probable classes, most probable first, of one picture's row of ``probabilities``."""
     best = np.argsort(-probabilities, kind="stable")[:top_k]
     return [Answer(label=classes[index], probability=round(float(probabilities[index]), 6)) for index in best]
