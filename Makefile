@@ -1,4 +1,4 @@
-# The only words one needs: make setup | check | test | fix | bench | bench-serve | docs | demo | clean
+# The only words one needs: make setup | check | test | test-slow | fix | bench | bench-serve | docs | demo | clean
 #
 # Every word but clean sees to the environment first: .venv is made where it is missing, brought up to date where pyproject.toml
 # or the constraints are newer, and built again where it is broken or of an old Python.
@@ -15,7 +15,7 @@ WORKS := $(BIN)/python -c '$(AT_HOME); $(RECENT)' >/dev/null 2>&1
 VENV_WITHOUT_ENSUREPIP := $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test fix bench bench-serve docs demo clean
+.PHONY: help setup check test test-slow fix bench bench-serve docs demo clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -27,7 +27,8 @@ export PYTHONNOUSERSITE := 1
 help:
 	echo "make setup   build or update .venv"
 	echo "make check   formatting, lint, types, who may import whom"
-	echo "make test    every test"
+	echo "make test    every test but the slow ones"
+	echo "make test-slow   the slow ones"
 	echo "make fix     format, and repair what can be repaired"
 	echo "make demo    train and measure a small model"
 	echo "make bench   measure speed and accuracy, where bench/ is"
@@ -61,7 +62,10 @@ check: setup
 	echo "All checks passed."
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+test-slow: setup
+	$(BIN)/pytest -m slow
 
 fix: setup
 	$(BIN)/ruff format --quiet .

@@ -54,9 +54,8 @@ def test_on_loopback_nobody_needs_a_token_and_only_loopback_names_are_answered()
 
 
 def test_beyond_loopback_somebody_must_check_who_asks():
-    for unguarded in ({}, {"auth": "none"}):
-        with pytest.raises(SettingsError, match="EYEBRIGHT_TOKEN, or give --token-file; or --auth platform"):
-            options(host="0.0.0.0", **unguarded)
+    with pytest.raises(SettingsError, match="EYEBRIGHT_TOKEN, or give --token-file; or --auth platform"):
+        options(host="0.0.0.0")
     assert options({"EYEBRIGHT_TOKEN": TOKEN}, host="0.0.0.0").token == TOKEN
     assert options(host="0.0.0.0", auth="platform").hosts == ("*",)
 
@@ -312,3 +311,14 @@ def test_health_does_not_wait_for_predictions():
         assert server.request("GET", "/health/ready")[0] == 200
         assert server.server.gate.under_way == 20
         assert {client.answer()[0] for client in clients} == {200}
+
+
+@pytest.mark.parametrize("name", ["https://rose.example", "rose.example:8443", "rose example"])
+def test_a_host_that_no_header_could_name_is_refused(name):
+    with pytest.raises(SettingsError, match="is no host name"):
+        options(allow_host=(name,))
+
+
+def test_auth_none_beyond_this_computer_is_refused_with_or_without_a_token():
+    with pytest.raises(SettingsError, match="--auth none lets in everybody"):
+        options({"EYEBRIGHT_TOKEN": TOKEN}, host="0.0.0.0", auth="none")

@@ -240,10 +240,10 @@ def _without_greeting() -> Iterator[None]:
 
     What else is written there meanwhile is passed on.
     """
-    with _OPENING, tempfile.TemporaryFile() as aside:  # one at a time: two could leave each other's file in its place
+    with _OPENING, contextlib.ExitStack() as opened:  # one at a time: two could leave each other's file in its place
         try:
-            kept = os.dup(2)
-        except OSError:  # there is no standard error
+            aside, kept = opened.enter_context(tempfile.TemporaryFile()), os.dup(2)
+        except OSError:  # nowhere to write to, or no standard error
             yield
             return
         os.dup2(aside.fileno(), 2)

@@ -58,7 +58,11 @@ class OnnxPredictor:
         return Outputs(found[0], found[1] if len(found) > 1 else None)
 
     def _run(self, pixels: Pixels) -> list[np.ndarray]:
-        found: list[np.ndarray] = self._session.run(self._outputs, {self._input: pixels})
+        try:
+            found: list[np.ndarray] = self._session.run(self._outputs, {self._input: pixels})
+        except Exception as error:  # onnxruntime's own errors share no base class
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"The ONNX form fails on pixels of {pixels.shape}: {reason}. Export the model again.") from None
         return found
 
     def _in_batches(self, pixels: Pixels, batch: int) -> list[np.ndarray]:

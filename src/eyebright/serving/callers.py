@@ -38,7 +38,7 @@ class Callers:
             return refusal
         if method not in _SAFE_METHODS and is_from_another_site(headers):
             return RefusalError(HTTPStatus.FORBIDDEN, ANOTHER_SITE)
-        if self._token is None or path in self._open or path.startswith(OPEN_PREFIXES):
+        if self._token is None or (method in _SAFE_METHODS and (path in self._open or path.startswith(OPEN_PREFIXES))):
             return None
         return _token_refusal(headers.get(b"authorization", b""), self._token)
 

@@ -101,8 +101,12 @@ class Desk:
         Raises ``RefusalError``: 404 for an unknown model, 409 where the new version is refused; then the old one stays.
         """
         self._open_for(name)
+        return (await asyncio.shield(asyncio.ensure_future(self._reloaded(name)))).about
+
+    async def _reloaded(self, name: str) -> ServedModel:
+        """One after the other, also where nobody waits any more: an older version must not end up in place of a newer one."""
         async with self._reloading:
-            return (await asyncio.to_thread(self._shelf.reload, name)).about
+            return await asyncio.to_thread(self._shelf.reload, name)
 
     async def start(self) -> None:
         """Starts the threads, where they do not run yet; from now on the desk is ready."""

@@ -65,7 +65,7 @@ class Metrics:
         model = self._model_of(exchange, dialect)
         self._requests[dialect, model, str(outcome)] += 1
         self._seconds[dialect].observe(time.perf_counter() - exchange.began)
-        if model and exchange.path.endswith("/reload"):
+        if model and exchange.method == "POST" and dialect == "ours" and exchange.path.endswith("/reload"):
             self.reloaded(model, done=outcome == HTTPStatus.OK)
         return model
 
@@ -92,8 +92,8 @@ class Metrics:
         if dialect not in _MODELLED:
             return ""
         named = exchange.scope.get("path_params", {}).get("name") or _query_model(exchange.scope.get("query_string", b""))
-        if named is None:
-            return self._default if exchange.method == "POST" else ""
+        if named is None:  # the first model answers, where a route was found at all: a request may be refused before that
+            return self._default if exchange.method == "POST" and "path_params" in exchange.scope else ""
         return named if named in self._names else OTHER
 
     def _collect(self) -> Iterator[Metric]:

@@ -116,6 +116,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.due = float("inf")
         self.ended = False  # nothing more is read of this client
         self.writing = False
+        self._due_reading = float("inf")  # what ``due`` is again once a full buffer has drained
         self._head = 0  # bytes that came while the head was not whole
         self._raw: asyncio.Transport = None  # type: ignore[assignment]
 
@@ -180,13 +181,13 @@ class DeadlineProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self.writing = True
-        self.due = self.loop.time() + self.keeper.deadlines.write
+        self._due_reading, self.due = self.due, self.loop.time() + self.keeper.deadlines.write
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self.writing = False
-        if self.waiting is Waiting.ANSWER:
-            self.due = float("inf")
+        if not self.ended:
+            self.due = self._due_reading
 
     def expire(self) -> None:
         """The time is up for what this connection waits for."""
@@ -233,7 +234,9 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.keeper.idle.setdefault(self)
         else:
             self.keeper.idle.pop(self, None)
-        if not self.writing:
+        if self.writing:
+            self._due_reading = self.loop.time() + seconds
+        else:
             self.due = self.loop.time() + seconds
 
     def _feed(self, data: bytes) -> None:

@@ -37,7 +37,7 @@ function opened(refused) {
   const field = byId("token-field");
   const wrong = byId("token-wrong");
   wrong.hidden = !refused;
-  field.toggleAttribute("aria-invalid", refused);
+  field.setAttribute("aria-invalid", String(refused));
   field.value = "";
   dialog.returnValue = "";
   dialog.showModal();
