@@ -152,3 +152,9 @@ def test_paths_of_this_computer_are_not_told(tmp_path):
     assert (
         without_paths(told, str(tmp_path / "rose"), "rose") == "rose/model.onnx differs from ...: see '...' (and/or 3/4 of it)."
     )
+
+
+def test_a_quoted_path_with_spaces_goes_as_a_whole():
+    assert without_paths("[Errno 13] Permission denied: '/srv/my models/x'", "rose", "rose") == (
+        "[Errno 13] Permission denied: '...'"
+    )

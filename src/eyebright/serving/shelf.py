@@ -20,7 +20,7 @@ from eyebright.verbs.making.imagenet import NAME as IMAGENET
 from eyebright.verbs.making.imagenet import open_bundle
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PATH = re.compile(r"(?<![\w/.])/[^\s:;,'\"]+")
+_PATH = re.compile(r"(?<=')/[^']+|(?<=\")/[^\"]+|(?<![\w/.])/[^\s:;,'\"]+")  # a quoted one may have spaces
 
 Opener = Callable[[str, Bundle], ServedModel]
 
