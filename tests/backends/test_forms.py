@@ -117,6 +117,12 @@ def test_a_graph_with_other_inputs_or_outputs_is_refused(tmp_path, options, said
         OnnxPredictor(write_graph(tmp_path / "toy.onnx", **options), CLASSES)
 
 
+def test_a_graph_that_cannot_compute_on_the_pixels_refuses_the_model_and_is_no_bug_of_ours(tmp_path):
+    predictor = OnnxPredictor(write_graph(tmp_path / "toy.onnx"), CLASSES)
+    with pytest.raises(ModelError, match="The ONNX form fails on pixels of"):
+        predictor(pixels()[:, 0])  # three dimensions in place of four
+
+
 def test_a_graph_for_another_number_of_classes_is_refused_when_it_answers(tmp_path):
     predictor = OnnxPredictor(write_graph(tmp_path / "toy.onnx", columns=2), CLASSES)
     with pytest.raises(ModelError, match=r"\(5, 2\) logits; expected \(5, 3\)"):

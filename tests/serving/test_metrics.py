@@ -7,15 +7,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from eyebright.serving.batching import Load
 from eyebright.serving.desk import Desk
 from eyebright.serving.metrics import SECONDS
+from eyebright.serving.options import Options
 from eyebright.serving.shelf import open_shelf
 
 from .desks import write_bundle
-from .server import Client, EmptyDesk, echo_length, route, running
+from .server import QUICK, Client, EmptyDesk, echo_length, route, running
 
 
 def samples(server):
     """Every sample as (name, labels) to value, as a Prometheus server would read it."""
-    text = server.request("GET", "/metrics")[2].decode()
+    return samples_with(server)
+
+
+def samples_with(server, **headers):
+    text = server.request("GET", "/metrics", **headers)[2].decode()
     families = text_string_to_metric_families(text)
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
 
@@ -39,6 +44,16 @@ def test_requests_are_counted_by_dialect_model_and_status():
         label("torchserve", "dogs", 200): 1,
         label("health", "", 200): 1,
     }
+
+
+def test_what_is_refused_before_it_reaches_a_model_is_not_counted_for_the_first_one():
+    options = Options(deadlines=QUICK, token="0123456789abcdef")
+    with running(EmptyDesk(names=("cats", "dogs")), options) as server:
+        assert server.request("POST", "/api/predict", b"picture")[0] == 401
+        assert server.request("POST", "/api/models/dogs/reload")[0] == 401
+        found = samples_with(server, authorization="Bearer 0123456789abcdef")
+    assert {dict(labels)["model"] for name, labels in found if name == "eyebright_requests_total"} == {""}
+    assert not [name for name, _ in found if name == "eyebright_reloads_total"]
 
 
 def test_no_client_makes_the_labels_grow():

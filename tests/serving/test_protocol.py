@@ -268,3 +268,15 @@ def test_where_all_connections_are_busy_only_health_is_answered():
         assert [client.answer()[0] for client in busy] == [200, 200]
         for client in busy:
             client.socket.close()
+
+
+def test_a_client_that_read_a_large_answer_slowly_keeps_its_connection_as_long_as_any_other():
+    async def large(request: Request) -> Response:
+        return Response(bytes(8_000_000))
+
+    patient = dataclasses.replace(QUICK, write=SOON, idle=60.0)
+    with running(deadlines=patient, routers=route(large)) as server, Client(server.address) as client:
+        client.ask("POST", "/api/predict", b"x")
+        time.sleep(SOON / 2)  # the buffer is full meanwhile, and the clock for writing runs
+        assert len(client.answer()[2]) == 8_000_000
+        assert not client.is_closed(SOON + WITHIN)
