@@ -11,6 +11,7 @@ from eyebright.core.errors import MissingExtraError, ModelError
 from eyebright.core.files import sha256
 from eyebright.core.predictor import Outputs
 from eyebright.core.preprocess import Preprocess
+from eyebright.core.views import Views
 
 from .toys import CLASSES, pixels, small_network, write_graph
 
@@ -102,19 +103,19 @@ def test_the_picture_and_its_mirror_image_are_averaged():
     """A picture bright on the left alone: 1 and 0 as it is, 0 and 1 mirrored, a half each on average."""
     picture = np.zeros((1, 3, 4, 4), dtype=np.float32)
     picture[..., :2] = 1
-    found = with_views(LeftAndRight(), ("identity", "mirror"))(picture)
+    found = with_views(LeftAndRight(), Views(names=("identity", "mirror")))(picture)
     assert found.logits.tolist() == [[0.5, 0.5]]
     assert found.features.tolist() == [[5.0, 5.0]]
-    assert with_views(LeftAndRight(), ("mirror",))(picture).logits.tolist() == [[0.0, 1.0]]
+    assert with_views(LeftAndRight(), Views(names=("mirror",)))(picture).logits.tolist() == [[0.0, 1.0]]
 
 
 def test_the_picture_alone_needs_no_wrapping():
     inner = LeftAndRight()
-    assert with_views(inner, ("identity",)) is inner
+    assert with_views(inner, Views()) is inner
 
 
 def test_views_of_a_form_without_features_have_none():
-    assert with_views(LeftAndRight(features=False), ("identity", "mirror"))(pixels()).features is None
+    assert with_views(LeftAndRight(features=False), Views(names=("identity", "mirror")))(pixels()).features is None
 
 
 def test_the_views_of_the_manifest_are_applied_when_a_bundle_is_opened(bundle):

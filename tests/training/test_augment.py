@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 from pydantic import ValidationError
 
 from eyebright.core import seeds
 from eyebright.core.errors import SettingsError
 from eyebright.images.preprocess import to_pixels
-from eyebright.training.augment import DIALS, OFF, Augment, augmented, dial, to_batch
+from eyebright.training.augment import DIALS, OFF, Augment, augmented, dial, shrunk, to_batch
 from eyebright.training.augment import batch as room
 
 from .changes import changed, hashes_of, noise
@@ -311,3 +312,20 @@ def test_a_store_that_cannot_be_written_gives_a_batch_that_can():
     pictures.flags.writeable = False
     assert to_batch(pictures).mul_(0).sum() == 0
     assert pictures.min() == 255
+
+
+# --- smaller pictures
+
+
+def test_shrunk_pictures_are_pillows_reduced_with_antialiasing():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 24), dtype=np.uint8)
+    found = shrunk(pictures, 16)
+    assert (found.shape, found.dtype) == ((2, 3, 16, 12), np.uint8)
+    expected = Pillow.fromarray(pictures[0].transpose(1, 2, 0)).resize((12, 16), Pillow.Resampling.BILINEAR)
+    assert np.abs(found[0].transpose(1, 2, 0).astype(int) - np.asarray(expected).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("side", [None, 32, 40])
+def test_pictures_that_are_small_enough_stay_as_they_are(side):
+    pictures = np.zeros((1, 3, 32, 24), dtype=np.uint8)
+    assert shrunk(pictures, side) is pictures

@@ -142,3 +142,48 @@ def test_moves_together_are_one_after_the_other(draws):  # noqa: F811
     together = changed(pixels, Augment(rotation=180, crop=0.75))
     cut = changed(pixels, Augment(crop=0.75))
     torch.testing.assert_close(together[..., 1:-1, 1:-1], cut.flip(2, 3)[..., 1:-1, 1:-1], atol=1e-5, rtol=0)
+
+
+# --- whole pixels
+
+
+def test_whole_pixel_moves_are_torchvisions_padding_and_crop(draws, torchvision):  # noqa: F811
+    """Draws of 1 and 0 with a pad of 2: five places each way, .999 is the last, two to the right; 0 the first, two up."""
+    pixels = noise()
+    draws(pad=[0.999, 0.0])
+    found = changed(pixels, Augment(pad=2))
+    padded = torchvision.pad(pixels, [2, 2, 2, 2], padding_mode="reflect")
+    assert torch.equal(found, torchvision.crop(padded, 4, 0, 12, 16))
+
+
+def test_whole_pixel_moves_leave_every_value_one_of_the_pictures_own():
+    pixels = noise(1, 9, 7)
+    found = changed(pixels, Augment(pad=3, flip=True, vertical=True), seed=4)
+    assert set(found.unique().tolist()) <= set(pixels.unique().tolist())
+
+
+def test_every_place_within_the_pad_comes_up():
+    """A picture with one bright pixel in the middle: it is found at each of 3 x 3 places."""
+    pixels = torch.zeros(200, 3, 7, 7)
+    pixels[:, :, 3, 3] = 1
+    places = changed(pixels, Augment(pad=1))[:, 0].flatten(1).argmax(dim=1)
+    assert set(places.tolist()) == {7 * row + column for row in (2, 3, 4) for column in (2, 3, 4)}
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_an_alternating_mirror_shows_each_picture_from_both_sides_in_two_epochs(pad):
+    """By chance a half of the pictures would be seen twice from the same side (Jordan 2024, section 3.6)."""
+    pixels = torch.zeros(64, 3, 5, 8)
+    pixels[..., 6] = 1  # right of the middle, whatever the pad
+    augment = Augment(flip=True, alternate=True, pad=pad)
+    first, second, third = (changed(pixels, augment, epoch=epoch)[:, 0, 2, 4:].amax(dim=1) == 1 for epoch in range(3))
+    assert (first != second).all()
+    assert (first == third).all()
+    assert 16 < int(first.sum()) < 48  # each picture begins on a side of its own
+
+
+def test_whole_pixel_moves_and_a_rotation_go_together(draws):  # noqa: F811
+    pixels = noise()
+    draws(pad=[0.5, 0.999], augment=first())
+    moved = changed(pixels, Augment(pad=1))
+    torch.testing.assert_close(changed(pixels, Augment(pad=1, rotation=10)), moved, atol=1e-5, rtol=0)

@@ -20,7 +20,7 @@ from eyebright.training.checkpoint import load_checkpoint
 from eyebright.training.fit import FitResult, LabelledPictures, fit, outputs_of, replayed
 from eyebright.training.recipe import Recipe
 
-from .toys import changed, coloured, copied, normed, seeded, small_cnn
+from .toys import changed, coloured, copied, fast, normed, seeded, small_cnn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,6 +62,13 @@ PROBLEMS = {
         Recipe(epochs=3, batch_size=12, schedule="plateau", plateau_patience=1, average=0.5, learning_rate=0.01),
         TRAIN,
         coloured(12, seed=1, shift_labels=1),
+    ),
+    "speed, muon, smaller pictures first, alternating": (
+        fast,
+        Recipe(epochs=3, batch_size=12, optimiser="muon", learning_rate=0.1, schedule="linear", warm_up=0, sides=((0.4, 10),),
+               weight_decay=1e-3, augment=Augment(flip=True, alternate=True, pad=1), judged_from=1.0),
+        TRAIN,
+        coloured(12, seed=1),
     ),
 }  # fmt: skip
 
@@ -680,3 +687,38 @@ def test_outputs_do_not_depend_on_where_a_batch_ends():
     assert features.shape == (len(pictures), 8)
     alone, _ = outputs_of(network, pictures[-5:], Recipe(epochs=1))
     np.testing.assert_allclose(alone, whole[-5:], rtol=1e-4, atol=1e-5)
+
+
+# ---- what is read off the pictures before the first step, and when the validation part is asked
+
+
+def test_a_network_reads_what_it_wants_off_training_pictures_before_the_first_step():
+    network = fast()
+    assert not network.backbone.whitening.learned
+    fit(network, TRAIN, None, Recipe(epochs=1, batch_size=12))
+    expected = fast()
+    expected.begin(to_batch(TRAIN.pictures))
+    torch.testing.assert_close(network.backbone.whitening.mean, expected.backbone.whitening.mean)
+    assert network.backbone.whitening.learned
+
+
+@pytest.mark.parametrize(("judged_from", "asked"), [(0.0, [1, 2, 3, 4]), (0.5, [2, 3, 4]), (1.0, [4])])
+def test_the_validation_part_is_asked_from_an_epoch_on_and_always_in_the_last(judged_from, asked):
+    result = fit(small_cnn(), TRAIN, coloured(12, seed=1), Recipe(epochs=4, batch_size=12, judged_from=judged_from))
+    assert [epoch for epoch, row in enumerate(result.history, 1) if "validation_loss" in row] == asked
+    assert result.best_epoch in asked
+
+
+def test_pictures_are_shown_smaller_for_as_long_as_the_recipe_says(monkeypatch):
+    """Of 8 steps the first half at 8 pixels."""
+    sides = []
+    forward = PixelNetwork.forward
+
+    def noted(self, pixels):
+        if self.training:
+            sides.append(pixels.shape[2])
+        return forward(self, pixels)
+
+    monkeypatch.setattr(PixelNetwork, "forward", noted)
+    fit(normed(), TRAIN, None, Recipe(epochs=2, batch_size=12, sides=((0.5, 8),)))
+    assert sides == [8] * 4 + [12] * 4

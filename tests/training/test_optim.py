@@ -8,7 +8,7 @@ from eyebright.models.zoo import timm_network
 from eyebright.training.optim import freeze, make_optimiser, parameter_groups, set_rate
 from eyebright.training.recipe import Recipe
 
-from .toys import normed, small_cnn
+from .toys import fast, normed, small_cnn
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
@@ -135,3 +135,31 @@ def test_a_new_rate_reaches_every_group():
 
 def learned_names(network):
     return {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+# --- muon
+
+
+def test_muon_takes_the_filters_and_leaves_head_and_biases_to_sgd_at_their_own_rates():
+    """airbench's rates are for the loss summed over a batch of 1536; for the mean they are so many times as large."""
+    network = fast()
+    recipe = Recipe(epochs=1, optimiser="muon", learning_rate=0.205, batch_size=1536, weight_decay=1.6e-3)
+    optimiser = make_optimiser(network, recipe)
+    set_rate(optimiser, 0.1025)  # half of the full rate
+    rates = {group["kind"]: group["lr"] for group in optimiser.param_groups}
+    assert rates == pytest.approx({"filters": 0.1025, "head": 0.5415 * 1536 / 2, "plain": 0.0573 * 1536 / 2})
+    members = {group["kind"]: {parameter.ndim for parameter in group["params"]} for group in optimiser.param_groups}
+    assert members == {"filters": {4}, "head": {2}, "plain": {1}}
+
+
+def test_muons_decay_is_the_share_that_is_lost_in_a_step_at_the_full_rate():
+    network = fast()
+    recipe = Recipe(epochs=1, optimiser="muon", learning_rate=0.2, batch_size=12, weight_decay=0.01)
+    optimiser = make_optimiser(network, recipe)
+    before = network.head.weight.detach().clone()
+    network.head.weight.grad = torch.zeros_like(network.head.weight)
+    for group in optimiser.param_groups:
+        group["momentum"] = 0.0
+    set_rate(optimiser, 0.2)
+    optimiser.step()
+    torch.testing.assert_close(network.head.weight.detach(), 0.99 * before)

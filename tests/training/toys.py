@@ -7,6 +7,7 @@ from torch import nn
 from eyebright.core import seeds
 from eyebright.models.cnn import cnn
 from eyebright.models.network import PixelNetwork
+from eyebright.models.speed.network import Backbone, SpeedNetwork
 from eyebright.training.fit import LabelledPictures
 
 
@@ -33,6 +34,11 @@ def small_cnn(seed=0, *, dropout=0.5, hidden=16):
 def normed(seed=0):
     """A network with batch norms and a bare parameter of the backbone's own, as ViTs have."""
     return seeded(lambda: PixelNetwork(nn.Identity(), NormedBackbone(), nn.Linear(8, 3)), seed)
+
+
+def fast(seed=0):
+    """A ``speed`` of two groups and 8 channels."""
+    return seeded(lambda: SpeedNetwork(nn.Identity(), Backbone(3, (8, 8), deep=False), nn.Linear(8, 3, bias=False)), seed)
 
 
 class NormedBackbone(nn.Module):

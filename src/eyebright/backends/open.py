@@ -3,12 +3,11 @@
 import importlib.util
 from typing import Literal
 
-import numpy as np
-
 from eyebright.core.arrays import Pixels
 from eyebright.core.bundle import Bundle
 from eyebright.core.errors import MissingExtraError, ModelError
 from eyebright.core.predictor import Outputs, Predictor
+from eyebright.core.views import Views, averaged
 
 FormName = Literal["auto", "onnx", "torch", "handcrafted", "litert"]
 _PACKAGES = {"onnx": "onnxruntime", "torch": "torch", "handcrafted": "numpy", "litert": "ai_edge_litert"}
@@ -58,7 +57,7 @@ def open_predictor(
         if bundle.manifest.architecture is None:
             raise ModelError(f"{bundle.path} names no architecture, so its torch form cannot be rebuilt. Use --form onnx.")
         predictor = TorchPredictor(load_network(path, bundle.manifest.architecture, len(classes)), classes, device=device)
-    return with_views(predictor, bundle.manifest.views), why
+    return with_views(predictor, bundle.manifest.seen_in()), why
 
 
 def _choose(bundle: Bundle, form: str) -> tuple[str, str]:
@@ -84,21 +83,15 @@ def _installed(form: str) -> bool:
 class ViewedPredictor:
     """A predictor whose outputs are the mean over several views of each picture."""
 
-    def __init__(self, inner: Predictor, views: tuple[str, ...]) -> None:
+    def __init__(self, inner: Predictor, views: Views) -> None:
         self.inner, self.views = inner, views
         self.classes, self.form = inner.classes, inner.form
 
     def __call__(self, pixels: Pixels) -> Outputs:
         """The mean logits and features over the views."""
-        found = [self.inner(np.ascontiguousarray(pixels[..., ::-1]) if view == "mirror" else pixels) for view in self.views]
-        features = [outputs.features for outputs in found if outputs.features is not None]
-        return Outputs(_mean([outputs.logits for outputs in found]), _mean(features) if features else None)
+        return averaged(self.inner, pixels, self.views)
 
 
-def _mean(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.asarray(np.stack(arrays).mean(axis=0), dtype=np.float32)
-
-
-def with_views(predictor: Predictor, views: tuple[str, ...]) -> Predictor:
-    """``predictor``, averaged over ``views`` (``identity``, ``mirror``); itself where there is only the picture as it is."""
-    return predictor if views == ("identity",) else ViewedPredictor(predictor, views)
+def with_views(predictor: Predictor, views: Views) -> Predictor:
+    """``predictor``, averaged over ``views``; itself where there is only the picture as it is."""
+    return predictor if views.single else ViewedPredictor(predictor, views)

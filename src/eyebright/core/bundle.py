@@ -19,6 +19,7 @@ from eyebright.core.errors import DataError, ModelError
 from eyebright.core.files import sha256
 from eyebright.core.foreign import Foreign
 from eyebright.core.preprocess import Preprocess
+from eyebright.core.views import View, Views
 
 MANIFEST = "bundle.json"
 FORMAT_VERSION = 1
@@ -27,7 +28,6 @@ MANIFEST_LIMIT = 64 * 2**20  # bytes; a manifest of 20,000 classes is under 2 Mi
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^(?:probe/)?[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")]
-View = Literal["identity", "mirror"]
 
 
 class _Strict(BaseModel):
@@ -86,6 +86,7 @@ class Manifest(_Strict):
     classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
     preprocess: Preprocess
     views: tuple[View, ...] = ("identity",)
+    views_below: float | None = Field(default=None, gt=0, le=1)
     architecture: Architecture | None = None
     forms: dict[str, Form] = Field(min_length=1)
     decision_sha256: Sha256
@@ -101,7 +102,12 @@ class Manifest(_Strict):
         for picture in self.probe:
             if len(picture.logits) != len(self.classes):
                 raise ValueError(f"{picture.file} has {len(picture.logits)} logits for {len(self.classes)} classes")
+        self.seen_in()
         return self
+
+    def seen_in(self) -> Views:
+        """The views that a predictor of this bundle averages."""
+        return Views(names=self.views, below=self.views_below)
 
 
 class Bundle:

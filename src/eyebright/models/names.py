@@ -49,6 +49,7 @@ MODELS = Registry(
         "resnet44-cifar": "eyebright.models.resnet_cifar:resnet44",
         "resnet56-cifar": "eyebright.models.resnet_cifar:resnet56",
         "resnet110-cifar": "eyebright.models.resnet_cifar:resnet110",
+        "speed": "eyebright.models.speed.network:speed",
     },
     group="eyebright.models",
 )
@@ -56,6 +57,7 @@ PRETRAINED = ("lite0",)  # of MODELS: those whose weights come with an installed
 BUILT_IN = (
     ModelInfo("auto", "chosen from the pictures: lite0 above 32 pixels, cnn at 32 and below", "installed"),
     ModelInfo("cnn", "the classic small network, trained from scratch", "none"),
+    ModelInfo("speed", "learns small pictures soonest, after the records on CIFAR-10, trained from scratch", "none"),
     ModelInfo("lite0", "EfficientNet-Lite0, pretrained on ImageNet, made for small devices", "installed"),
     ModelInfo("lenet", "LeNet-5 (LeCun et al. 1998), trained from scratch", "none"),
     ModelInfo("mlp", "a multilayer perceptron, two dense layers of 512 units, trained from scratch", "none"),

@@ -50,7 +50,10 @@ class PixelNetwork(Classifier):
     """``head(backbone(prepare(pixels)))``: logits [n, classes] and features [n, width] from pixels [n, 3, height, width].
 
     ``backbone`` ends in features, ``head`` is the last linear layer, ``dropout`` acts on the features in training only.
+    ``begins`` says that the network wants to see pictures before its first step.
     """
+
+    begins = False
 
     def __init__(self, prepare: nn.Module, backbone: nn.Module, head: nn.Linear, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -58,6 +61,9 @@ class PixelNetwork(Classifier):
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = head
+
+    def begin(self, pixels: Tensor) -> None:
+        """Reads off ``pixels`` [n, 3, height, width] what is not learned by gradients; called where ``begins``."""
 
     def embed(self, pixels: Tensor) -> Tensor:
         """The features of each picture, [n, width]."""

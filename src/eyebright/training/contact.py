@@ -51,6 +51,8 @@ def in_words(augment: Augment) -> list[str]:
     """
     said = {
         "flip": "mirrored",
+        "alternate": "in every other epoch",
+        "pad": f"moved by up to {augment.pad} pixels",
         "vertical": "upside down",
         "rotation": f"rotation {augment.rotation:g}°",
         "shift": f"shift {_percent(augment.shift)}",

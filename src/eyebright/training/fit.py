@@ -17,6 +17,7 @@ from eyebright.core.events import Epoch, OnEvent, Phase, Progress, silent
 from eyebright.core.files import sha256_of_json
 from eyebright.core.interrupt import StopRequest, stop_requests
 from eyebright.models.network import PixelNetwork
+from eyebright.training.augment import to_batch
 from eyebright.training.checkpoint import (
     load_checkpoint,
     network_tensors,
@@ -29,7 +30,7 @@ from eyebright.training.forward import LabelledPictures, outputs_of
 from eyebright.training.pace import Pace, choose_precision, measure_pace
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import Draws, epoch_draws, epoch_size
-from eyebright.training.schedule import Schedule, plateau_falls
+from eyebright.training.schedule import Schedule, plateau_falls, side_at
 from eyebright.training.step import Stepper
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
 
 CHECKPOINT_SECONDS = 30.0  # what a power cut may cost
 REDRAW_SECONDS = 0.1
+BEGINNING = 5000  # pictures that a network may look at before its first step
 
 
 @dataclasses.dataclass
@@ -131,6 +133,8 @@ class _Loop:
     def run(self) -> FitResult:
         if self.checkpoint is not None and self.checkpoint.exists():
             self._restore()
+        elif self.network.begins:
+            self._begin()
         self.on_event(Phase(self.stage, self.steps, "steps"))
         while len(self.state.history) < self.recipe.epochs and not self.state.ended:
             started = time.monotonic()
@@ -145,6 +149,11 @@ class _Loop:
         state = self.state
         ended = state.ended or f"all {epochs_in_words(self.recipe.epochs)} were done"
         return FitResult(state.history, state.best_epoch or len(state.history), state.best_loss, ended, state.seconds)
+
+    def _begin(self) -> None:
+        """Lets the network see some pictures before it is trained."""
+        some = seeds.order(self.recipe.seed, "begin", 0, self.train.hashes)[:BEGINNING]
+        self.network.begin(to_batch(self.train.pictures[np.sort(some)]).to(self.recipe.device))
 
     def _epoch(self) -> None:
         """The rest of the current epoch, from the step where the state stands: none where only its close is missing."""
@@ -173,7 +182,8 @@ class _Loop:
     def _step(self, draws: Draws, epoch: int) -> None:
         state = self.state
         rate = self.recipe.learning_rate * self.schedule.factor(state.step)
-        loss, right = self.stepper.step(draws, epoch=epoch, number=state.step, rate=rate)
+        side = side_at(self.recipe.sides, state.step / self.steps)
+        loss, right = self.stepper.step(draws, epoch=epoch, number=state.step, rate=rate, side=side)
         state.step += 1
         state.loss_sum += loss * len(draws)
         state.correct += right
@@ -185,7 +195,7 @@ class _Loop:
         state.loss_sum, state.correct, state.seen = 0.0, 0, 0
         epoch = len(state.history) + 1
         with self._as_judged():
-            if self.validation is not None:
+            if self.validation is not None and epoch >= math.floor(self.recipe.judged_from * self.recipe.epochs):
                 metrics |= self._validate(self.validation)
             self._keep_best(epoch, metrics)
         state.history.append(metrics)

@@ -1,14 +1,16 @@
 """Prepared pictures, and a network run over them in a recipe's precision and layout."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from eyebright.core.arrays import ByteBatch, KeyHashes, Labels, Logits
 from eyebright.core.events import OnEvent, Progress, silent
+from eyebright.core.memory import keep_memory
+from eyebright.core.predictor import Outputs
+from eyebright.core.views import ONE_VIEW, Views, averaged
 from eyebright.models.network import Classifier
 from eyebright.training.augment import to_batch
 from eyebright.training.recipe import Recipe
@@ -41,27 +43,32 @@ def set_training(network: nn.Module, frozen: list[nn.Module], recipe: Recipe) ->
 
 @torch.no_grad()
 def outputs_of(
-    network: Classifier, pictures: ByteBatch, recipe: Recipe, *, on_event: OnEvent = silent, before: int = 0
+    network: Classifier,
+    pictures: ByteBatch,
+    recipe: Recipe,
+    *,
+    views: Views = ONE_VIEW,
+    on_event: OnEvent = silent,
+    before: int = 0,
 ) -> tuple[Logits, np.ndarray]:
-    """Logits and features of prepared pictures, in the recipe's precision and layout.
+    """Logits and features of prepared pictures, averaged over ``views``, in the recipe's precision and layout.
 
     Progress counts on from ``before``, for a caller that goes block by block.
     """
+    keep_memory()
     network.eval().to(recipe.device)
-    logits, features = [], []
-    for pixels in _batches(pictures, recipe):
-        with autocast(recipe):
-            scores, inner = network(pixels)
-        logits.append(scores.float().cpu().numpy())
-        features.append(inner.float().cpu().numpy())
-        on_event(Progress(before + sum(map(len, logits))))
-    return np.concatenate(logits), np.concatenate(features)
-
-
-def _batches(pictures: ByteBatch, recipe: Recipe) -> Iterator[Tensor]:
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+
+    def ask(some: ByteBatch) -> Outputs:
+        with autocast(recipe):
+            scores, inner = network(to_batch(some).to(recipe.device).contiguous(memory_format=layout))
+        return Outputs(scores.float().cpu().numpy(), inner.float().cpu().numpy())
+
+    found = []
     for start in range(0, len(pictures), EVALUATION_BATCH):
-        yield to_batch(pictures[start : start + EVALUATION_BATCH]).to(recipe.device).contiguous(memory_format=layout)
+        found.append(averaged(ask, pictures[start : start + EVALUATION_BATCH], views))
+        on_event(Progress(before + min(start + EVALUATION_BATCH, len(pictures))))
+    return np.concatenate([one.logits for one in found]), np.concatenate([one.features for one in found])
 
 
 def autocast(recipe: Recipe) -> torch.autocast:

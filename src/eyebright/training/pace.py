@@ -42,10 +42,12 @@ def measure_pace(network: PixelNetwork, train: LabelledPictures, recipe: Recipe,
         return Pace(float(np.median(times[1:])) / len(rows), (time.perf_counter() - started) / len(rows))
 
 
-def choose_precision(network: PixelNetwork, train: LabelledPictures, recipe: Recipe) -> tuple[Recipe, Pace, str]:
+def choose_precision(
+    network: PixelNetwork, train: LabelledPictures, recipe: Recipe, *, seconds: float = 1.5
+) -> tuple[Recipe, Pace, str]:
     """The recipe in the faster of fp32 and bf16, its pace, and the reason in words. Both are timed here, on a copy."""
     paces = {
-        name: measure_pace(network, train, recipe.model_copy(update={"precision": name}), seconds=1.5)
+        name: measure_pace(network, train, recipe.model_copy(update={"precision": name}), seconds=seconds)
         for name in ("fp32", "bf16")
     }
     rates = {name: 1 / pace.training for name, pace in paces.items()}

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from eyebright.data.balance import Sampling
 from eyebright.training.augment import Augment
 
-Optimiser = Literal["adam", "adamw", "sgd"]
+Optimiser = Literal["adam", "adamw", "sgd", "muon"]
 Precision = Literal["fp32", "bf16"]
 LossName = Literal["cross-entropy", "focal"]
-Schedule = Literal["cosine", "constant", "plateau"]
+Schedule = Literal["cosine", "linear", "constant", "plateau"]
 
 
 class Recipe(BaseModel):
@@ -22,7 +22,11 @@ class Recipe(BaseModel):
     batch_size: int = Field(default=64, ge=1)
     optimiser: Optimiser = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0, description="an L2 penalty for adam and sgd, decoupled for adamw")
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        description="an L2 penalty for adam and sgd, decoupled for adamw; for muon the share that biases and head lose a step",
+    )
     head_weight_decay: float | None = Field(default=None, ge=0, description="the last layer's own; None: as the others")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="sgd's")
     clip: float = Field(
@@ -44,6 +48,15 @@ class Recipe(BaseModel):
     )
     sampling: Sampling = "none"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    sides: tuple[tuple[float, int], ...] = Field(
+        default=(), description="until which share of the steps pictures are shown at which side in pixels; then at their own"
+    )
+    judged_from: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the epochs after which the validation part is first asked; the last one is",
+    )
     patience: int = Field(default=0, ge=0, description="epochs without a better validation loss before it stops; 0: never")
     device: str = "cpu"
     precision: Precision = "fp32"

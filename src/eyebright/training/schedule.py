@@ -34,6 +34,8 @@ class Schedule:
         """The share of the full rate at ``step``."""
         if self._recipe.schedule == "cosine":
             return rate_factor(step, self._steps, self._recipe.warm_up)
+        if self._recipe.schedule == "linear":
+            return linear_factor(step, self._steps, self._recipe.warm_up)
         return self._level * min(1.0, (step + 1) / max(1, _rising(self._steps, self._recipe.warm_up)))
 
 
@@ -49,8 +51,27 @@ def rate_factor(step: int, steps: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
+def linear_factor(step: int, steps: int, warm_up: float) -> float:
+    """The share of the full rate at ``step`` of ``steps``: a linear rise, then a straight line down to zero.
+
+    >>> [linear_factor(step, 8, 0.0) for step in (0, 4, 7)]
+    [1.0, 0.5, 0.125]
+    """
+    rising = _rising(steps, warm_up)
+    return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
+
+
 def _rising(steps: int, warm_up: float) -> int:
     return math.ceil(warm_up * steps)
+
+
+def side_at(sides: Sequence[tuple[float, int]], progress: float) -> int | None:
+    """The side in pixels at which pictures are shown after the share ``progress`` of the steps; None for their own.
+
+    >>> [side_at([(0.25, 20), (0.5, 24)], progress) for progress in (0.0, 0.25, 0.9)]
+    [20, 24, None]
+    """
+    return next((side for until, side in sides if progress < until), None)
 
 
 def plateau_falls(losses: Sequence[float], patience: int) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64
 from eyebright.core.arrays import Logits
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.report import Attempt
+from eyebright.core.views import ONE_VIEW, Views
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import FitResult, LabelledPictures, Pace, epochs_in_words, fit, outputs_of, replayed
 from eyebright.training.recipe import Recipe
@@ -55,10 +56,12 @@ def train_from_scratch(
     *,
     refit: bool,
     checkpoints: Path,
+    views: Views = ONE_VIEW,
     on_event: OnEvent = silent,
 ) -> Learned:
     """Trains ``network`` in place on the train part, to the epoch of least validation loss.
 
+    The logits that come back are over ``views``.
     ``refit`` begins again from the initial weights on train and validation together, for as many epochs as were best.
     Interrupted and called again with the same initial weights, it goes on from ``checkpoints``.
     """
@@ -73,7 +76,7 @@ def train_from_scratch(
         class_weights=data.class_weights,
         on_event=on_event,
     )
-    logits, _ = outputs_of(network, validation.pictures, recipe)
+    logits, _ = outputs_of(network, validation.pictures, recipe, views=views)
     ended = f"Training ended because {trial.ended}"
     seconds = trial.seconds
     again = repeated(recipe, trial)
@@ -111,6 +114,19 @@ def train_on_all(network: PixelNetwork, data: TrainingData, recipe: Recipe, chec
         class_weights=data.class_weights,
         on_event=on_event,
     )
+
+
+def shown_share(sides: tuple[tuple[float, int], ...], side: int) -> float:
+    """The pixels that are shown in training, as a share of what it were at ``side`` throughout.
+
+    >>> shown_share(((0.5, 16),), 32)
+    0.625
+    """
+    shown, begins = 0.0, 0.0
+    for until, small in sides:
+        shown += (until - begins) * (small / side) ** 2
+        begins = until
+    return shown + 1 - begins
 
 
 def affordable_epochs(

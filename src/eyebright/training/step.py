@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from eyebright.core import seeds
 from eyebright.core.errors import ResourceError
+from eyebright.core.memory import keep_memory
 from eyebright.models.network import PixelNetwork
-from eyebright.training.augment import augmented, mixed, to_batch
+from eyebright.training.augment import augmented, mixed, shrunk, to_batch
 from eyebright.training.average import WeightAverage
 from eyebright.training.forward import LabelledPictures, autocast, set_training
 from eyebright.training.losses import make_loss
@@ -34,6 +35,7 @@ class Stepper:
     ) -> None:
         self.network, self._train, self._recipe = network, train, recipe
         self._teacher = None if teacher is None else teacher.eval().to(recipe.device)
+        keep_memory()
         network.to(recipe.device)
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
@@ -48,13 +50,13 @@ class Stepper:
         """Training mode, but for what is frozen. To be called before the first step and after each evaluation."""
         set_training(self.network, self._frozen, self._recipe)
 
-    def step(self, draws: Draws, *, epoch: int, number: int, rate: float) -> tuple[float, int]:
-        """Learns from ``draws``; returns their loss, and how many were answered right.
+    def step(self, draws: Draws, *, epoch: int, number: int, rate: float, side: int | None = None) -> tuple[float, int]:
+        """Learns from ``draws``, shown at ``side`` pixels where that is given; returns their loss, and how many were right.
 
         ``number`` counts the steps of the whole training, from 0. Where classes are mixed, right is the one with the largest
         share. Raises ``ResourceError`` when the loss is no longer a number.
         """
-        pixels, targets = self._batch(draws, epoch)
+        pixels, targets = self._batch(draws, epoch, side)
         torch.manual_seed(seeds.integer(self._recipe.seed, "dropout", number))  # so that a resumed step drops the same units
         with autocast(self._recipe):
             logits, _ = self.network(pixels)
@@ -72,10 +74,10 @@ class Stepper:
         truth = targets.argmax(dim=1) if targets.is_floating_point() else targets
         return value, int((logits.detach().argmax(dim=1) == truth).sum())
 
-    def _batch(self, draws: Draws, epoch: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, draws: Draws, epoch: int, side: int | None) -> tuple[Tensor, Tensor]:
         """Pixels and targets: class numbers [n], or shares [n, classes] where pictures are mixed."""
         recipe, augment = self._recipe, self._recipe.augment
-        pixels = to_batch(self._train.pictures[draws.rows]).to(recipe.device)
+        pixels = to_batch(shrunk(self._train.pictures[draws.rows], side)).to(recipe.device)
         pixels = augmented(pixels, draws.hashes, augment, seed=recipe.seed, epoch=epoch)
         targets = torch.from_numpy(self._train.labels[draws.rows]).to(recipe.device)
         if augment.mixes or self._teacher is not None:

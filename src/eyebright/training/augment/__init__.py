@@ -9,8 +9,8 @@ changed in the same way, whatever the order, the batch or the number of workers.
 ``batch``     the changes in their order
 """
 
-from eyebright.training.augment.batch import augmented, thumbnails, to_batch
+from eyebright.training.augment.batch import augmented, shrunk, thumbnails, to_batch
 from eyebright.training.augment.mixing import mixed
 from eyebright.training.augment.values import DIALS, OFF, Augment, dial
 
-__all__ = ["DIALS", "OFF", "Augment", "augmented", "dial", "mixed", "thumbnails", "to_batch"]
+__all__ = ["DIALS", "OFF", "Augment", "augmented", "dial", "mixed", "shrunk", "thumbnails", "to_batch"]

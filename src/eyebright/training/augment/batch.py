@@ -54,6 +54,16 @@ def thumbnails(pictures: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]
     return small.flatten(1).numpy(), small.flip(3).flatten(1).numpy()
 
 
+def shrunk(pictures: np.ndarray, side: int | None) -> np.ndarray:
+    """Pictures [n, 3, height, width] in uint8, their longer side at ``side`` pixels; as they are where it is no longer."""
+    height, width = pictures.shape[2:]
+    if side is None or side >= max(height, width):
+        return pictures
+    size = [max(1, round(side * length / max(height, width))) for length in (height, width)]
+    last = torch.from_numpy(pictures).contiguous(memory_format=torch.channels_last)  # torch's fast way for bytes
+    return F.interpolate(last, size=size, mode="bilinear", antialias=True, align_corners=False).numpy()
+
+
 def to_batch(pictures: np.ndarray) -> Tensor:
     """Pixels in [0, 1] from uint8 pictures [n, 3, height, width]."""
     # The copy is made by numpy: torch warns of arrays that cannot be written, as of a memory-mapped store.

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eyebright.core import seeds
 from eyebright.training.augment.draws import Draws, sides_of_box
 from eyebright.training.augment.values import Augment
 
@@ -19,7 +20,12 @@ def moved(pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
 
     Places that come from outside the picture repeat its border by reflection.
     """
-    if not augment.geometric:
+    if augment.pad:
+        pixels = _picked(pixels, augment, draws)
+        augment = augment.model_copy(update={"flip": False, "vertical": False})
+        if not augment.geometric:
+            return pixels
+    elif not augment.geometric:
         return _mirrored(pixels, augment, draws)
     grid = _grid(pixels, augment, draws)
     sampled = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
@@ -35,8 +41,36 @@ def _mirrored(pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
     return turned
 
 
+def _picked(pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
+    """Mirrored and moved by whole pixels: each pixel of the new picture is one of the old."""
+    n, channels, height, width = pixels.shape
+    moves = np.floor(draws.numbers("pad", 2) * (2 * augment.pad + 1)).astype(np.int64) - augment.pad  # n 2
+    down = _reflected(np.arange(height)[None, :] + moves[:, :1], height)
+    right = _reflected(np.arange(width)[None, :] + moves[:, 1:], width)
+    down = np.where(_upside_down(augment, draws)[:, None], down[:, ::-1], down)
+    right = np.where(_sideways(augment, draws)[:, None], right[:, ::-1], right)
+    places = (np.arange(n)[:, None, None] * height + down[:, :, None]) * width + right[:, None, :]  # n height width
+    values = pixels.permute(0, 2, 3, 1).reshape(-1, channels)
+    found = values.index_select(0, torch.from_numpy(places.reshape(-1)).to(pixels.device))
+    return found.reshape(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _reflected(places: np.ndarray, side: int) -> np.ndarray:
+    """Places outside of 0 .. side - 1 as seen in a mirror on the border pixel, which is not repeated.
+
+    >>> _reflected(np.array([-2, -1, 0, 3, 4]), 4).tolist()
+    [2, 1, 0, 3, 2]
+    """
+    period = max(1, 2 * (side - 1))
+    turned = np.abs(places) % period
+    return np.asarray(np.minimum(turned, period - turned))
+
+
 def _sideways(augment: Augment, draws: Draws) -> np.ndarray:
-    return (draws.first[:, 0] < 0.5) & augment.flip
+    if not augment.alternate:
+        return (draws.first[:, 0] < 0.5) & augment.flip
+    begins = seeds.uniform(draws.seed, "augment-alternate", 0, draws.hashes, 1)[:, 0] < 0.5
+    return (begins ^ (draws.epoch % 2 == 1)) & augment.flip
 
 
 def _upside_down(augment: Augment, draws: Draws) -> np.ndarray:

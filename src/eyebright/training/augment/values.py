@@ -13,11 +13,16 @@ class Augment(BaseModel):
     and change every picture, many of them a little. ``crop`` takes between nothing and its limit. ``flip`` and ``vertical``
     turn half of the pictures; ``blur``, ``noise``, ``jpeg`` and ``erase`` change half of them, so that a network also
     sees clean pictures. ``mixup`` mixes every picture with another one, and so does ``cutmix``; with both on, each takes half.
+
+    With ``alternate`` a picture is mirrored in every second epoch: two epochs show it from both sides, where chance shows half
+    of them twice from the same (Jordan 2024, arXiv 2404.00498, section 3.6). ``pad`` is the usual crop after padding.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flip: bool = Field(default=False, description="mirror half of the pictures")
+    alternate: bool = Field(default=False, description="mirror each picture in every other epoch, rather than by chance")
+    pad: int = Field(default=0, ge=0, le=32, description="whole pixels that the picture may move, its border reflected")
     shift: float = Field(default=0.0, ge=0, le=0.5, description="share of the width and height")
     rotation: float = Field(default=0.0, ge=0, le=180, description="degrees")
     zoom: float = Field(default=0.0, ge=0, lt=1, description="share: 0.1 is between 0.9 and 1.1 times")

@@ -14,9 +14,10 @@ from eyebright.training.fit import LabelledPictures, Pace, choose_precision, mea
 from eyebright.training.mirror import mirror_is_harmless
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import epoch_size
-from eyebright.training.scratch import TrainingData, affordable_epochs
+from eyebright.training.scratch import TrainingData, affordable_epochs, shown_share
 from eyebright.verbs.making.choosing import GENTLE_RATE, WHOLE_UP_TO, read_plan
 from eyebright.verbs.making.curving import CURVE_FROM_SCRATCH
+from eyebright.verbs.making.quick import views_of
 from eyebright.verbs.making.work import Work
 
 MIRROR_SAMPLE = 3000  # pictures: a few seconds
@@ -35,13 +36,15 @@ def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> 
         work.plan = stored
         return
     recipe = _settle_mirror(work, _settle_unfreeze(work, network, work.plan.recipe))
-    seen = data.part(~data.held_out) if len(data.pictures) < 10 * recipe.batch_size else _head_of(data, recipe)
+    seen = head_of(data, 2 * recipe.batch_size)
     recipe, pace = _settle_precision(work, network, recipe, seen)
     if work.settings.epochs is None:
-        pace = pace or measure_pace(network, seen, recipe)
+        pace = (
+            pace or work.paces.get(str(work.plan.architecture.arguments.get("capacity"))) or measure_pace(network, seen, recipe)
+        )
+        epochs = affordable(work, data, recipe, pace, most)
         left = work.deadline - time.monotonic()
-        epochs = _affordable(work, data, recipe, pace, left, most)
-        reason = f"{left:.0f} s are left, a picture takes {pace.training * 1000:.1f} ms; at most {most} are useful"
+        reason = f"{left:.0f} s are left, a picture takes {pace.training * 1000:.2g} ms; at most {most} are useful"
         work.story.choose("epochs", str(epochs), reason)
         recipe = recipe.model_copy(update={"epochs": epochs})
     adopt(work, recipe)
@@ -52,15 +55,26 @@ def adopt(work: Work, recipe: Recipe) -> None:
     if work.settings.patience is None:
         least = 2 * recipe.plateau_patience if recipe.schedule == "plateau" else LEAST_PATIENCE  # the rate must fall before
         recipe = recipe.model_copy(update={"patience": max(LEAST_PATIENCE, least, math.ceil(recipe.epochs / 4))})
-    work.adopt(work.plan.model_copy(update={"recipe": recipe, "budgeted": True}))
+    views = work.plan.views
+    if work.plan.way == "scratch":
+        views = views_of(work.settings, work.plan.architecture.name, mirrored=recipe.augment.flip)
+    work.adopt(work.plan.model_copy(update={"recipe": recipe, "views": views, "budgeted": True}))
 
 
-def _affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, left: float, most: int) -> int:
-    """How many epochs fit into ``left`` seconds when the trial is followed by all that was asked for besides."""
+def affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, most: int) -> int:
+    """How many epochs fit into the time that is left when the trial is followed by all that was asked for besides.
+
+    ``pace`` is that of pictures at their own size; the recipe may show them smaller for a while.
+    """
+    pace = Pace(pace.training * shown_share(recipe.sides, work.plan.preprocess.height), pace.evaluation)
     labels = data.pictures.labels
     shown = epoch_size(labels[~data.held_out], recipe.sampling)
     on_all = round(epoch_size(labels, recipe.sampling) * rounds(work))
     held = int(data.held_out.sum())
+    left = work.deadline - time.monotonic()
+    if recipe.judged_from == 1:  # once, in the end, and then in several views
+        left -= 2 * held * pace.evaluation
+        held = 0
     return affordable_epochs(pace, shown, held, left, refit=on_all > 0, most=most, on_all=on_all or None)
 
 
@@ -104,7 +118,7 @@ def _settle_precision(
     work: Work, network: PixelNetwork, recipe: Recipe, sample: LabelledPictures
 ) -> tuple[Recipe, Pace | None]:
     """The recipe with its precision, and its pace where that had to be timed."""
-    if work.settings.precision != "auto":
+    if work.settings.precision != "auto" or work.plan.dialled:
         return recipe, None
     recipe, pace, why = choose_precision(network, sample, recipe)
     work.story.choose("precision", recipe.precision, why)
@@ -121,8 +135,8 @@ def _ask_mirror(work: Work) -> tuple[bool, str]:
     return mirror_is_harmless(plain, mirrored, labels, work.material.source.classes, folds, strength=MIRROR_STRENGTH)
 
 
-def _head_of(data: TrainingData, recipe: Recipe) -> LabelledPictures:
-    """A few batches, for timing."""
-    rows = np.flatnonzero(~data.held_out)[: 2 * recipe.batch_size]
+def head_of(data: TrainingData, count: int) -> LabelledPictures:
+    """The first ``count`` pictures of the train part, for timing."""
+    rows = np.flatnonzero(~data.held_out)[:count]
     whole = data.pictures
     return LabelledPictures(whole.pictures[rows], whole.labels[rows], whole.hashes[rows])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from eyebright.backends.onnx_ import OnnxPredictor
+from eyebright.backends.open import with_views
 from eyebright.backends.torch_ import TorchPredictor
 from eyebright.core.bundle import Parity
 from eyebright.core.errors import ModelError
@@ -35,7 +36,7 @@ def write_bundle(network: Classifier, contents: Contents, path: Path, on_event: 
         forms = {"torch": describe_form(folder, TORCH_FILE)}
         if parity := _add_onnx(network, reference, contents, folder, probe.pixels, on_event):
             forms["onnx"] = describe_form(folder, ONNX_FILE, parity)
-        complete(folder, contents, forms, probe, reference)
+        complete(folder, contents, forms, probe, with_views(reference, contents.views))
 
 
 def _add_onnx(

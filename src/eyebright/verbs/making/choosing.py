@@ -13,6 +13,7 @@ from eyebright.core.errors import SettingsError
 from eyebright.core.events import Note
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
+from eyebright.core.views import ONE_VIEW, Views
 from eyebright.models import lite0
 from eyebright.models.catalogue import own_size, resolve
 from eyebright.models.cnn import MINIMUM_SIZE
@@ -21,6 +22,7 @@ from eyebright.models.names import MODELS, PRETRAINED
 from eyebright.training.augment import Augment, dial
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making.gathering import Material, labels_of
+from eyebright.verbs.making.quick import SPEED, speed_recipe
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
@@ -32,6 +34,7 @@ SCRATCH_EPOCHS = 30
 SCRATCH_STEPS = 2400  # small sets go round more often: this many steps are worth having at any size
 TUNING_EPOCHS = 12
 WHOLE_UP_TO = 128  # pixels: a whole network is fine-tuned up to this size, above it the last third, for the time it takes
+AMOUNTS = tuple(name for name in Augment.model_fields if name not in ("flip", "alternate", "vertical"))
 ONLY_IN_FINE_TUNING = (  # no part of fitting a linear head
     *(
         "epochs",
@@ -45,7 +48,7 @@ ONLY_IN_FINE_TUNING = (  # no part of fitting a linear head
         "drop_path",
     ),
     *("label_smoothing", "average", "clip", "patience", "loss", "augment", "vertical", "precision", "layout"),
-    *(name for name in Augment.model_fields if name not in ("flip", "vertical")),
+    *AMOUNTS,
 )
 UNEVEN = 2.0  # largest class over smallest; below it square-root sampling draws no picture half as often again
 FEW = 5000  # pictures up to which the final model is refitted on everything but the test part
@@ -71,6 +74,13 @@ class Plan(BaseModel):
     way: Way
     recipe: Recipe
     refit: bool
+    views: Views = ONE_VIEW
+
+    @property
+    def dialled(self) -> bool:
+        """Whether capacity and precision of ``speed`` were settled already."""
+        return "capacity" in self.architecture.arguments
+
     budgeted: bool = False
 
 
@@ -89,12 +99,13 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     pictures = sum(len(material.split.parts[part]) for part in ("train", "validation"))
     refit = _refit(settings, pictures, story)
     sampling = "none" if way == "handcrafted" else _sampling(settings, material, story)
+    recipe = _recipe(settings, way, device).model_copy(update={"sampling": sampling})
     return Plan(
         architecture=_architecture(settings, name, size, colour),
         preprocess=_preprocess(settings, size, colour),
         weights=settings.weights,
         way=way,
-        recipe=_recipe(settings, way, device).model_copy(update={"sampling": sampling}),
+        recipe=speed_recipe(recipe, settings, pictures, size) if name == SPEED else recipe,
         refit=refit,
     )
 
@@ -123,6 +134,7 @@ def _without_effect(settings: TrainSettings, way: Way) -> list[str]:
         "plateau_patience": settings.schedule != "plateau",
         "clahe_clip": settings.equalise != "clahe",
         "clahe_grid": settings.equalise != "clahe",
+        "views": way == "transfer",
         "head_folds": way == "scratch" or settings.folds > 0,
         **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
     }
@@ -216,7 +228,7 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
             "size", f"{size} pixels", f"the pictures have {side} in the median; handcrafted features take up to {MAXIMUM_SIZE}"
         )
         return size
-    if name in ("cnn", "mlp"):
+    if name in ("cnn", "mlp", "speed"):
         size = min(max(side, 16), 64)
         size = size if size == side else max(size, MINIMUM_SIZE)
         story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; {name} is used between 16 and 64")
@@ -230,7 +242,7 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
 
 def _architecture(settings: TrainSettings, name: str, size: int, colour: str) -> Architecture:
     arguments: dict[str, str | int | float | bool | list[float] | None] = {}
-    if name in ("cnn", "lenet", "mlp"):
+    if name in ("cnn", "lenet", "mlp", "speed"):
         arguments = {"height": size, "width": size, "grey": colour == "grey"}
     elif is_handcrafted(name):
         return Architecture(name=parse(name).name)
@@ -257,12 +269,12 @@ def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
         head_weight_decay=settings.head_weight_decay,
         clip=settings.clip,
         average=settings.average,
-        schedule=settings.schedule,
-        warm_up=settings.warm_up,
+        schedule="cosine" if settings.schedule == "auto" else settings.schedule,
+        warm_up=settings.warm_up if settings.warm_up is not None else 0.1,
         plateau_patience=settings.plateau_patience,
         loss=settings.loss,
         focal_gamma=settings.focal_gamma,
-        label_smoothing=settings.label_smoothing,
+        label_smoothing=settings.label_smoothing or 0.0,
         patience=settings.patience or 0,
         device=device,
         precision="fp32" if settings.precision == "auto" else settings.precision,
@@ -281,8 +293,15 @@ def _augment(settings: TrainSettings, scratch: bool) -> Augment:
     if name == "auto":
         name = "none" if scratch else "light"  # from scratch, mirroring alone learned faster (NOTES.md)
     base = Augment() if name == "none" else dial(name, flip=False)
-    asked = {field: value for field in Augment.model_fields if isinstance(value := getattr(settings, field), float)}
-    return base.model_copy(update={**asked, "flip": settings.flip == "on", "vertical": settings.vertical})
+    asked = {field: value for field in AMOUNTS if (value := getattr(settings, field)) is not None}
+    return base.model_copy(
+        update={
+            **asked,
+            "flip": settings.flip in ("on", "alternate"),
+            "alternate": settings.flip == "alternate",
+            "vertical": settings.vertical,
+        }
+    )
 
 
 def read_plan(path: Path) -> Plan | None:

@@ -36,6 +36,7 @@ def write_model(model: Model | Crafted, material: Material, report: Report, run:
         split=hashed_split(material.split, material.audit),
         provenance=report.provenance,
         card=render_card(report, name=name, licence_of_weights=licence),
+        views=model.plan.views,
     )
     if isinstance(model, Crafted):
         write_handcrafted(model.network, contents, run.bundle, on_event)

@@ -2,6 +2,7 @@
 
 from eyebright.backends.handcrafted_ import HandcraftedPredictor
 from eyebright.backends.loop import predictions_of
+from eyebright.backends.open import with_views
 from eyebright.backends.torch_ import TorchPredictor
 from eyebright.core.events import Choice, OnEvent, Phase
 from eyebright.core.predictions import Predictions, save_predictions
@@ -30,6 +31,7 @@ def judge_model(settings: TrainSettings, material: Material, model: Model | Craf
         part="test",
         leaked=leaked_keys(material.split),
         majority=material.majority,
+        views=model.plan.views.names,
         seed=settings.seed,
     )
     baselines = _baselines(settings, material, model.plan, run, story)
@@ -52,7 +54,7 @@ def predictor_of(model: Model | Crafted, classes: tuple[str, ...]) -> Predictor:
     """What answers for the model just learned, before any form of it is written."""
     if isinstance(model, Crafted):
         return HandcraftedPredictor(model.network, classes)
-    return TorchPredictor(model.network, classes)
+    return with_views(TorchPredictor(model.network, classes), model.plan.views)
 
 
 def _baselines(settings: TrainSettings, material: Material, plan: Plan, run: Run, story: Story) -> dict[str, dict[str, Figure]]:

@@ -15,11 +15,12 @@ from eyebright.data.folds import group_folds, usable_folds
 from eyebright.models.network import Classifier, PixelNetwork, parameter_count
 from eyebright.training.scratch import Learned, TrainingData, train_from_scratch
 from eyebright.training.transfer import TransferData, fine_tune, head_result, transfer_head
-from eyebright.verbs.making import budgeting
+from eyebright.verbs.making import budgeting, dialling
 from eyebright.verbs.making.choosing import SCRATCH_EPOCHS, SCRATCH_STEPS, TUNING_EPOCHS, Plan
 from eyebright.verbs.making.curving import curve_of
 from eyebright.verbs.making.folding import Folded, fold_and_gather
 from eyebright.verbs.making.gathering import Material
+from eyebright.verbs.making.quick import MOST_EPOCHS, SPEED
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 from eyebright.verbs.making.work import Work
@@ -50,7 +51,7 @@ def learn(settings: TrainSettings, material: Material, plan: Plan, run: Run, sto
     What could come out otherwise a second time, such as a timing, is stored in the run and read back on a resume.
     """
     work = Work(settings, material, plan, run, story, deadline)
-    network, origin = work.fresh_network()
+    network, origin = begun(work)
     if plan.weights == "auto":
         story.choose("weights", "none" if plan.way == "scratch" else "pretrained", origin)
     data, learned = tried(work, network)
@@ -70,6 +71,13 @@ def learn(settings: TrainSettings, material: Material, plan: Plan, run: Run, sto
     )
 
 
+def begun(work: Work) -> tuple[PixelNetwork, str]:
+    """The network before training, its capacity chosen where the minutes decide it, and where its weights come from."""
+    if work.plan.architecture.name == SPEED:
+        dialling.dial(work)
+    return work.fresh_network()
+
+
 def tried(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
     """The data as it was trained on, and what came of it: ``network`` is trained in place."""
     return _transfer(work, network) if work.plan.way == "transfer" else _from_scratch(work, network)
@@ -78,13 +86,20 @@ def tried(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
 def _from_scratch(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
     data = TrainingData(work.pictures, work.held_out, work.classes, work.class_weights())
     steps = max(1, round(int((~work.held_out).sum()) / work.plan.recipe.batch_size))
-    most = max(SCRATCH_EPOCHS, math.ceil(SCRATCH_STEPS / steps))
+    least = MOST_EPOCHS if work.plan.dialled else SCRATCH_EPOCHS
+    most = max(least, math.ceil(SCRATCH_STEPS / steps))
     budgeting.settle(work, network, data, most)
     if work.plan.recipe.epochs == 0:
         work.story(Note("One epoch does not fit into the minutes given; one is done all the same.", "warning"))
         budgeting.adopt(work, work.plan.recipe.model_copy(update={"epochs": 1}))
     learned = train_from_scratch(
-        network, data, work.plan.recipe, refit=work.plan.refit, checkpoints=work.run.checkpoints, on_event=work.story
+        network,
+        data,
+        work.plan.recipe,
+        refit=work.plan.refit,
+        checkpoints=work.run.checkpoints,
+        views=work.plan.views,
+        on_event=work.story,
     )
     return data, learned
 

@@ -12,6 +12,7 @@ from eyebright.core.decision import Decision, save_decision
 from eyebright.core.files import sha256, write_json, write_text
 from eyebright.core.predictor import Predictor
 from eyebright.core.preprocess import Preprocess
+from eyebright.core.views import ONE_VIEW, Views
 from eyebright.export.probe import probe_pictures
 from eyebright.images.decode import decode
 from eyebright.images.preprocess import prepare, to_pixels
@@ -29,6 +30,7 @@ class Contents:
     split: dict[str, Any] | None
     provenance: dict[str, Any]
     card: str
+    views: Views = ONE_VIEW
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,8 @@ def complete(folder: Path, contents: Contents, forms: dict[str, Form], probe: Pr
         name=contents.name,
         classes=contents.classes,
         preprocess=contents.preprocess,
+        views=contents.views.names,
+        views_below=contents.views.below,
         architecture=contents.architecture,
         forms=forms,
         decision_sha256=sha256(folder / "decision.json"),

@@ -92,21 +92,29 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = _fitting("auto", help="Where the arithmetic is done.")
     precision: Literal["auto", "fp32", "bf16"] = _fitting("auto", help="auto: the faster of the two, timed.")
     layout: Literal["channels-last", "contiguous"] = _fitting("channels-last", help="Memory layout of the pictures.")
-    optimiser: Literal["auto", "adam", "adamw", "sgd"] = _fitting("auto", help="auto: adam, or adamw for fine-tuning.")
+    optimiser: Literal["auto", "adam", "adamw", "sgd", "muon"] = _fitting(
+        "auto", help="auto: adam, adamw for fine-tuning, muon for speed."
+    )
     learning_rate: float | None = _fitting(None, help="The highest rate. Default: chosen.", gt=0, le=100)
-    schedule: Literal["cosine", "constant", "plateau"] = _fitting(
-        "cosine", help="How the rate falls. plateau: where the validation loss stops falling."
+    schedule: Literal["auto", "cosine", "linear", "constant", "plateau"] = _fitting(
+        "auto", help="How the rate falls. plateau: where the validation loss stops falling. auto: cosine, linear for speed."
     )
     plateau_patience: int = _fitting(3, help="Epochs without a better validation loss before the rate falls.", ge=1, le=10_000)
-    warm_up: float = _fitting(0.1, help="Share of the steps over which the rate rises.", ge=0, lt=1)
-    batch_size: int | None = _fitting(None, help="Pictures a step. Default: 64, or 32 for fine-tuning.", ge=1, le=65536)
+    warm_up: float | None = _fitting(
+        None, help="Share of the steps over which the rate rises. Default: 0.1, none for speed.", ge=0, lt=1
+    )
+    batch_size: int | None = _fitting(
+        None, help="Pictures a step. Default: 64, 32 for fine-tuning, more for speed.", ge=1, le=65536
+    )
     weight_decay: float | None = _fitting(None, help="An L2 penalty for adam and sgd, decoupled for adamw.", ge=0, le=10)
     head_weight_decay: float | None = _fitting(None, help="The last layer's own. Default: as the others.", ge=0, le=10)
     dropout: float | None = _fitting(None, help="Share of the features dropped. Default: the model's own.", ge=0, lt=1)
     drop_path: float | None = _fitting(
         None, help="Stochastic depth: share of the residual blocks skipped. Default: the model's own.", ge=0, lt=1
     )
-    label_smoothing: float = _fitting(0.0, help="Share of the label that is spread over all classes.", ge=0, lt=1)
+    label_smoothing: float | None = _fitting(
+        None, help="Share of the label that is spread over all classes. Default: 0, 0.09 for speed.", ge=0, lt=1
+    )
     average: float = _fitting(
         0.0, help="Share that a running average of the weights keeps a step, such as 0.999; 0: none.", ge=0, lt=1
     )
@@ -115,6 +123,10 @@ class TrainSettings(Settings):
         None,
         help="Epochs without a better validation loss before training stops; 0: never. Default: a quarter, 5 at least.",
         ge=0,
+    )
+    views: Literal["auto", "one", "all"] = _fitting(
+        "auto",
+        help="Whether doubtful pictures are also seen mirrored and moved by a pixel when the model answers. auto: for speed.",
     )
     tensorboard: bool = _fitting(False, help="Write a log for TensorBoard into the run.")
 
@@ -126,8 +138,11 @@ class TrainSettings(Settings):
     focal_gamma: float = _balance(2.0, help="How much less.", ge=0, le=10)
 
     augment: Literal["auto", "none", "light", "medium", "strong"] = _change("auto", help="How much, all flags below together.")
-    flip: Literal["auto", "on", "off"] = _change("auto", help="Mirrored copies. auto: where the data says they are harmless.")
+    flip: Literal["auto", "on", "off", "alternate"] = _change(
+        "auto", help="Mirrored copies, by chance or in every other epoch. auto: where the data says they are harmless."
+    )
     vertical: bool = _change(False, help="Copies that are upside down, too.")
+    pad: int | None = _change(None, help="Shifts by whole pixels, the border reflected, up to so many.", ge=0, le=32)
     shift: float | None = _change(None, help="Shifts, share of the width.", ge=0, le=0.5)
     rotation: float | None = _change(None, help="Rotations, degrees.", ge=0, le=180)
     zoom: float | None = _change(None, help="Zoom, share.", ge=0, lt=1)

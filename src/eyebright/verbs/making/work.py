@@ -18,7 +18,7 @@ from eyebright.evaluation import fit_temperature
 from eyebright.models.catalogue import build_seeded, load_pretrained
 from eyebright.models.network import Classifier, PixelNetwork
 from eyebright.training.features import FeatureCache, embed
-from eyebright.training.fit import LabelledPictures, outputs_of
+from eyebright.training.fit import LabelledPictures, Pace, outputs_of
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
 from eyebright.verbs.making.gathering import Material, groups_of, labels_of
@@ -42,6 +42,7 @@ class Work:
     ) -> None:
         self.settings, self.material, self.plan = settings, material, plan
         self.run, self.story, self.deadline = run, story, deadline
+        self.paces: dict[str, Pace] = {}  # of capacities that were timed
         self.classes = len(material.source.classes)
         self.samples = material.samples("train", "validation")
         self.units = unit_names(self.samples, material.audit)  # folds tear no group and no cluster of copies
@@ -79,8 +80,9 @@ class Work:
         return None if scheme == "none" else class_weights(seen, self.classes, scheme=scheme)
 
     def logits_of(self, network: Classifier, pictures: LabelledPictures) -> Logits:
-        """Logits in fp32, as the exported forms give them."""
-        return outputs_of(network, pictures.pictures, self.plan.recipe.model_copy(update={"precision": "fp32"}))[0]
+        """Logits in fp32 over the plan's views, as the exported forms give them."""
+        recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})
+        return outputs_of(network, pictures.pictures, recipe, views=self.plan.views)[0]
 
     def table(self, samples: list[Sample], logits: Logits) -> Predictions:
         """The predictions table of ``samples``."""

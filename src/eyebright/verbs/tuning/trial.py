@@ -89,7 +89,7 @@ class Workbench:
             self._prepared[look] = work.pictures
             for oldest in list(self._prepared)[:-SIZES_KEPT]:
                 del self._prepared[oldest]
-            network, _ = work.fresh_network()
+            network, _ = learning.begun(work)
             _, learned = learning.tried(work, network)
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -167,5 +167,5 @@ def _dial_of(augment: Augment) -> str:
 def _dropout_of(work: Work) -> float | None:
     from torch import nn
 
-    network, _ = work.fresh_network()
+    network, _ = learning.begun(work)
     return next((float(module.p) for module in network.modules() if isinstance(module, nn.Dropout)), None)

@@ -1,0 +1,172 @@
+"""Training small pictures from scratch, beside the peers:  python -m bench.scratch [PART ...]
+
+Parts, all by default, each kept in bench/results/scratch.json as soon as it is there:
+
+``segments``  20 steps of the port, then 20 of ours at each side, three times: the ratio of the steps
+``port``      the record's recipe, ported plainly, once in full and once at a quarter of its steps
+``seeds``     ours on CIFAR-10, five seeds, the test part read once by each
+``curve``     the command ``eyebright train cifar10 --model speed --minutes M`` for M = 1, 2.5, 5, 10, 20
+``deep``      the largest network, as far as the machine allows
+``grey``      MNIST and Fashion-MNIST by the same recipe
+``keras``     Keras' usual network, ten minutes; in an environment of its own, as TensorFlow wants one
+
+Data is found through EYEBRIGHT_DATA. Nothing else should run meanwhile; the load average is kept beside each figure.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.scratch import ours
+from bench.scratch.ours import Parts, Way
+from eyebright.core.files import cache_home, write_json
+from eyebright.core.machine import environment
+
+HERE = Path(__file__).parent
+PEERS = HERE / "peers"
+RESULTS = HERE.parent / "results" / "scratch.json"
+ROUNDS, STEPS = 3, 20
+PORT_STEPS = (50, 200)
+CIFAR = Way("standard", 10)
+DEEP = Way("deep", 30)
+SEEDS = range(5)
+GREY = {"mnist": Way("standard", 12, flip=False), "fashion-mnist": Way("standard", 10)}
+GREY_SEEDS = range(3)
+MINUTES = (1, 2.5, 5, 10, 20)
+KERAS_MINUTES = 10
+
+
+def segments() -> dict[str, Any]:
+    parts = ours.load("cifar10", 32)
+    ours.segment(parts, CIFAR, 3)  # compiles the kernels
+    rounds = []
+    with as_file(parts) as data:
+        for _ in range(ROUNDS):
+            port = peer(sys.executable, "port.py", data, "0", str(PORT_STEPS[-1]), str(STEPS))[-1]
+            rounds.append({"port": port["step_seconds"], "ours": ours.segment(parts, CIFAR, STEPS), "load": load()})
+            print(rounds[-1], flush=True)
+    return {"batch_port": 2000, "batch_ours": ours.recipe_of(parts, CIFAR, 0)[0].batch_size, "rounds": rounds}
+
+
+def port() -> list[dict[str, Any]]:
+    with as_file(ours.load("cifar10", 32)) as data:
+        return [peer(sys.executable, "port.py", data, "0", str(steps))[-1] | {"load": load()} for steps in PORT_STEPS]
+
+
+def seeds() -> dict[str, Any]:
+    return _runs("cifar10", ours.load("cifar10", 32), CIFAR, SEEDS)
+
+
+def deep() -> dict[str, Any]:
+    return _runs("cifar10", ours.load("cifar10", 32), DEEP, range(1))
+
+
+def grey() -> dict[str, Any]:
+    return {name: _runs(name, ours.load(name, 28, grey=True), way, GREY_SEEDS) for name, way in GREY.items()}
+
+
+def _runs(name: str, parts: Parts, way: Way, wanted: range) -> dict[str, Any]:
+    ours.segment(parts, way, 3)
+    runs = []
+    for seed in wanted:
+        runs.append(ours.train(parts, way, seed) | {"load": load()})
+        print(name, way, runs[-1], flush=True)
+    return {"capacity": way.capacity, "epochs": way.epochs, "runs": runs}
+
+
+def curve() -> list[dict[str, Any]]:
+    found = []
+    for minutes in MINUTES:
+        with tempfile.TemporaryDirectory() as place:
+            run = Path(place, "run")
+            command = ["train", "cifar10", "--model", "speed", "--minutes", str(minutes), "--out", str(run), "--json"]
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "eyebright", *command], check=True, stdout=subprocess.DEVNULL)
+            whole = time.perf_counter() - started
+            report = json.loads((run / "report.json").read_text())
+        choices = {choice["name"]: f"{choice['value']} ({choice['reason']})" for choice in report["training"]["choices"]}
+        found.append(
+            {
+                "minutes": minutes,
+                "accuracy": report["figures"]["accuracy"],
+                "training_seconds": report["training"]["seconds"],
+                "command_seconds": whole,
+                "capacity": choices["capacity"],
+                "epochs": choices["epochs"],
+                "load": load(),
+            }
+        )
+        print(found[-1], flush=True)
+    return found
+
+
+def keras() -> list[dict[str, Any]]:
+    with as_file(ours.load("cifar10", 32)) as data:
+        return peer(peers_python(), "keras_cnn.py", data, "0", str(KERAS_MINUTES))
+
+
+def load() -> float:
+    return os.getloadavg()[0]
+
+
+@contextmanager
+def as_file(parts: Parts) -> Iterator[str]:
+    """The parts as an .npz file, for programs that are not ours."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place, "data.npz")
+        arrays = {f"{kind}_{part}": array for part in ("train", "test") for kind, array in _arrays(getattr(parts, part))}
+        np.savez(path, **arrays)
+        yield str(path)
+
+
+def _arrays(part: Any) -> Iterator[tuple[str, np.ndarray]]:
+    yield "x", part.pictures
+    yield "y", part.labels
+
+
+def peer(python: str, script: str, *arguments: str) -> list[dict[str, Any]]:
+    """What a peer's script prints, a row a line."""
+    done = subprocess.run([python, str(PEERS / script), *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def peers_python() -> str:
+    """The Python of the peers' environment, which is made where it is missing or older than its requirements."""
+    place, wanted = cache_home() / "bench" / "scratch-peers", PEERS / "requirements.txt"
+    python, stamp = place / "bin" / "python", place / ".requirements"
+    if not stamp.exists() or stamp.read_text() != wanted.read_text():
+        shutil.rmtree(place, ignore_errors=True)
+        venv.create(place, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
+        stamp.write_text(wanted.read_text())
+    return str(python)
+
+
+PARTS: dict[str, Callable[[], Any]] = {
+    "segments": segments, "port": port, "seeds": seeds, "curve": curve, "deep": deep, "grey": grey, "keras": keras,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    for name in parser.parse_args().parts or PARTS:
+        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"schema": 1}
+        print(f"{name} ...", flush=True)
+        write_json(RESULTS, {**known, **environment(), name: PARTS[name]()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What the minutes buy of ``speed``: its capacities are timed, the smallest first; the largest that is worth it is taken."""
+
+from eyebright.core.bundle import Architecture
+from eyebright.models.catalogue import build_seeded
+from eyebright.models.network import PixelNetwork
+from eyebright.models.speed.network import CAPACITIES
+from eyebright.training.fit import LabelledPictures, choose_precision, measure_pace
+from eyebright.training.recipe import Recipe
+from eyebright.training.scratch import TrainingData
+from eyebright.verbs.making import budgeting
+from eyebright.verbs.making.quick import MOST_EPOCHS
+from eyebright.verbs.making.work import Work
+
+# Steps from which a capacity is better than the one before (NOTES.md); fewer are spent better on a smaller network.
+WORTH = {"narrow": 0, "standard": 120, "wide": 360, "deep": 720}
+CAPACITY = "capacity"  # the network's argument
+TIMED_PICTURES = 512
+TIMING = 0.7  # seconds a capacity
+
+
+def dial(work: Work) -> None:
+    """Settles the capacity of ``work.plan``'s network, and its precision: the largest that the minutes give enough steps.
+
+    What an earlier part of the run settled stays.
+    """
+    if work.plan.dialled:
+        return
+    data = TrainingData(work.pictures, work.held_out, work.classes)
+    sample = budgeting.head_of(data, TIMED_PICTURES)
+    recipe = work.plan.recipe
+    if work.settings.precision == "auto":
+        recipe, _, why = choose_precision(_network(work, CAPACITIES[0]), sample, recipe, seconds=TIMING)
+        work.story.choose("precision", recipe.precision, why)
+    chosen, reason = _worth_having(work, data, sample, recipe)
+    work.story.choose(CAPACITY, chosen, reason)
+    work.adopt(work.plan.model_copy(update={"architecture": _with(work, chosen), "recipe": recipe}))
+
+
+def _worth_having(work: Work, data: TrainingData, sample: LabelledPictures, recipe: Recipe) -> tuple[str, str]:
+    """The largest capacity that gets as many steps as it needs, and why not the next one."""
+    an_epoch = max(1, round(int((~data.held_out).sum()) / recipe.batch_size))
+    chosen, reason = CAPACITIES[0], "the smallest"
+    for name in CAPACITIES:
+        if work.settings.epochs is not None:
+            steps = work.settings.epochs * an_epoch
+        else:
+            pace = measure_pace(_network(work, name), sample, recipe, seconds=TIMING)
+            work.paces[name] = pace
+            steps = an_epoch * budgeting.affordable(work, data, recipe, pace, MOST_EPOCHS)
+        if steps < WORTH[name] and name != CAPACITIES[0]:
+            return chosen, f"{reason}; {name} would get {steps}, and is worth its size from {WORTH[name]} on"
+        chosen, reason = name, f"{steps} steps of {recipe.batch_size} pictures fit in"
+    return chosen, f"{reason}; it is the largest"
+
+
+def _network(work: Work, capacity: str) -> PixelNetwork:
+    return build_seeded(_with(work, capacity), work.classes, 0)
+
+
+def _with(work: Work, capacity: str) -> Architecture:
+    architecture = work.plan.architecture
+    return architecture.model_copy(update={"arguments": {**architecture.arguments, CAPACITY: capacity}})

@@ -1,0 +1,138 @@
+"""``--model speed``: what the minutes buy is said with its reason, and what answers is the same in every form."""
+
+import numpy as np
+import pytest
+import torch
+
+import eyebright
+from eyebright.core.bundle import read_bundle
+from eyebright.core.errors import SettingsError
+from eyebright.models.speed.network import CAPACITIES
+from eyebright.training.fit import Pace
+from eyebright.training.recipe import Recipe
+from eyebright.verbs.making import dialling, quick
+from eyebright.verbs.making.settings import TrainSettings
+
+from .shapes import report_of
+from .shapes import trained as trained_by
+
+OWN = {"model": "speed", "learning_rate": None, "batch_size": None}
+
+
+def trained(data, out, **settings):
+    """A run with the recipe's own rate and batch."""
+    return trained_by(data, out, **{**OWN, **settings})
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """Coloured squares of 16 pixels, learned in a few epochs."""
+    return trained(data, tmp_path_factory.mktemp("speed") / "run", epochs=12, flip="on")
+
+
+def choices(run):
+    return {choice["name"]: choice for choice in report_of(run)["training"]["choices"]}
+
+
+def test_it_learns_and_its_bundle_proves_itself(run):
+    assert report_of(run)["figures"]["accuracy"]["value"] > 0.8
+    assert eyebright.verify(run.bundle).exit_code == 0
+
+
+def test_the_views_travel_in_the_manifest_and_stand_in_the_report(run):
+    manifest = read_bundle(run.bundle).manifest
+    assert (manifest.views, manifest.views_below) == (quick.VIEWS, quick.BELOW)
+    assert tuple(report_of(run)["views"]) == quick.VIEWS
+
+
+def test_every_form_answers_alike_over_the_views(run, data):
+    found = []
+    for form in ("torch", "onnx"):
+        results = eyebright.predict(run.bundle, data / "red", data / "blue", form=form, top_k=3).results
+        found.append([{answer.label: answer.probability for answer in result.predictions} for result in results])
+    assert len(found[0]) == 60
+    for first, second in zip(*found, strict=True):
+        assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_the_capacity_is_said_with_its_reason(run):
+    assert choices(run)["capacity"]["value"] == "narrow"
+    assert "standard would get" in choices(run)["capacity"]["reason"]
+
+
+def test_pictures_that_must_not_be_mirrored_are_not_mirrored_in_the_answers(data, tmp_path):
+    run = trained(data, tmp_path / "run", epochs=1, flip="off")
+    assert read_bundle(run.bundle).manifest.views == quick.UNMIRRORED
+
+
+def test_one_view_can_be_asked_for(data, tmp_path):
+    run = trained(data, tmp_path / "run", epochs=1, flip="on", views="one")
+    assert read_bundle(run.bundle).manifest.views == ("identity",)
+    assert read_bundle(run.bundle).manifest.views_below is None
+
+
+# --- the recipe
+
+
+def recipe(pictures=50_000, side=32, **asked):
+    settings = TrainSettings(data="-", model="speed", **asked)
+    return quick.speed_recipe(Recipe(epochs=1), settings, pictures, side)
+
+
+def test_pictures_grow_to_their_own_size():
+    assert recipe(side=32).sides == ((0.3, 16), (0.6, 24))
+    assert recipe(side=28).sides == ((0.6, 21),)  # 14 pixels would leave nothing after three poolings
+    assert recipe(side=16).sides == ()
+
+
+def test_what_was_asked_for_is_obeyed():
+    asked = recipe(
+        optimiser="sgd", learning_rate=0.5, schedule="cosine", warm_up=0.2, label_smoothing=0.0, batch_size=32, pad=0, flip="on"
+    )
+    assert (asked.optimiser, asked.learning_rate, asked.schedule, asked.warm_up) == ("sgd", 0.5, "cosine", 0.2)
+    assert (asked.label_smoothing, asked.batch_size, asked.augment.pad, asked.augment.alternate) == (0.0, 32, 0, False)
+
+
+# --- the dial
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [(0.5, "narrow"), (2, "standard"), (8, "wide"), (30, "deep")],
+)
+def test_more_minutes_buy_a_larger_network(monkeypatch, minutes, expected):
+    """Each capacity takes twice the time of the one before; an epoch has 100 steps of 10 pictures, a step of narrow 0.25 s.
+
+    30 s: 120 steps of narrow, 60 of standard, which wants 120. 2 minutes: 200 of standard, 100 of wide, which wants 360.
+    8 minutes: 400 of wide, 200 of deep; 30 minutes: 900 of deep, which wants 720.
+    """
+    cost = {name: 0.025 * 2**place for place, name in enumerate(CAPACITIES)}
+
+    class Given:
+        held_out = np.zeros(1000, dtype=bool)
+
+    class Asked:
+        paces = {}
+        settings = TrainSettings(data="-", model="speed", minutes=minutes)
+
+    monkeypatch.setattr(dialling, "_network", lambda work, capacity: capacity)
+    monkeypatch.setattr(dialling, "measure_pace", lambda network, *_, **__: Pace(cost[network], 0.0))
+    monkeypatch.setattr(
+        dialling.budgeting, "affordable", lambda work, data, recipe, pace, most: int(60 * minutes / (pace.training * 1000))
+    )
+    chosen, reason = dialling._worth_having(Asked(), Given(), None, Recipe(epochs=0, batch_size=10))
+    assert chosen == expected
+    assert ("largest" in reason) == (expected == "deep")
+
+
+def test_small_pictures_are_refused_with_the_size_that_is_needed(data, tmp_path):
+    with pytest.raises(SettingsError, match="at least 10 x 10"):
+        trained(data, tmp_path / "run", epochs=1, size=8)
+
+
+def test_the_same_seed_gives_the_same_weights(data, tmp_path):
+    twice = [trained(data, tmp_path / name, epochs=1, flip="on") for name in ("first", "second")]
+    from safetensors.torch import load_file
+
+    first, second = (load_file(run.bundle / "torch.safetensors") for run in twice)
+    assert all(torch.equal(first[name], second[name]) for name in first)
