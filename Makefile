@@ -1,4 +1,4 @@
-# The only words one needs: make setup | check | test | test-slow | fix | bench | bench-serve | docs | demo | clean
+# The only words one needs: make setup | check | test | test-slow | fix | bench | bench-serve | bench-scratch | docs | demo | clean
 #
 # Every word but clean sees to the environment first: .venv is made where it is missing, brought up to date where pyproject.toml
 # or the constraints are newer, and built again where it is broken or of an old Python.
@@ -15,7 +15,7 @@ WORKS := $(BIN)/python -c '$(AT_HOME); $(RECENT)' >/dev/null 2>&1
 VENV_WITHOUT_ENSUREPIP := $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-slow fix bench bench-serve docs demo clean
+.PHONY: help setup check test test-slow fix bench bench-serve bench-scratch docs demo clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -33,6 +33,7 @@ help:
 	echo "make demo    train and measure a small model"
 	echo "make bench   measure speed and accuracy, where bench/ is"
 	echo "make bench-serve   requests a second beside other servers (installs them aside)"
+	echo "make bench-scratch   training small pictures, beside the record's recipe and Keras (an hour)"
 	echo "make docs    build the documentation, where docs/build.py is"
 	echo "make clean   remove .venv and caches"
 
@@ -79,6 +80,9 @@ bench: setup
 
 bench-serve: setup
 	$(BIN)/python -m bench.serve
+
+bench-scratch: setup
+	$(BIN)/python -m bench.scratch
 
 docs: setup
 	if [ -e docs/build.py ]; then $(BIN)/python docs/build.py; else echo "The documentation is read as it is: docs/*.md"; fi

@@ -10,11 +10,12 @@ the page.*
 
 ## Which to take
 
-**Leave `--model auto`**, which says what it took and why: `lite0` for photographs, `cnn` for pictures of 32 pixels and less.
+**Leave `--model auto`**, which says what it took and why: `lite0` for photographs, `speed` for pictures of 32 pixels and less.
 
 - **`lite0`** has learned from a million photographs already, its weights are installed with eyebright, and a head on its
   features is trained in minutes on two cores. A few dozen pictures a class are enough to begin with.
-- **`cnn`** learns from nothing: for digits, icons and other small pictures, of which there should be thousands.
+- **`speed`** learns from nothing, and sooner than any other: for digits, icons and other small pictures. Of few, `auto` trains
+  `cnn` beside it and keeps the better one.
 - **`lenet` and `mlp`** are for lessons, and for asking what more layers, or convolutions, are worth on your pictures.
 - **`mobilenetv2`, `mobilenetv3_small`, `mobilenetv3_large`, `squeezenet1_1`, `efficientnet_b0`, `vit_tiny` and `deit_tiny`**
   can be trained without a GPU, at a small `--size` and with patience.

@@ -1,7 +1,7 @@
-"""Writes docs/cli.md from the command's own help:  python docs/build.py [--check]
+"""Writes docs/cli.md and docs/performance.md:  python docs/build.py [--check]
 
-The help of each verb is made from its settings, so the page cannot say anything else than the program. ``--check`` writes
-nothing and exits with 1 where the page is stale.
+The first is the command's own help, which is made from the settings of each verb, the second the benches' results: neither page
+can say anything else. ``--check`` writes nothing and exits with 1 where a page is stale.
 """
 
 import importlib
@@ -11,7 +11,10 @@ from pathlib import Path
 from eyebright.cli.flags import help_text
 from eyebright.cli.main import VERBS, overview
 
-PAGE = Path(__file__).parent / "cli.md"
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import performance  # noqa: E402 - it lies beside this file, which is no package
+
 INTRODUCTION = """# The command line
 
 This page is written by `make docs` from the program's own help; change the settings of a verb, not this page.
@@ -27,14 +30,16 @@ How words are read:
 
 
 def main(words: list[str]) -> int:
-    """Writes the page, or compares it; returns the exit code."""
-    page = cli_page()
+    """Writes the pages, or compares them; returns the exit code."""
+    pages = {HERE / "cli.md": cli_page(), HERE / "performance.md": performance.page()}
     if words == ["--check"]:
-        return _compare(page)
+        return max([_compare(path, page) for path, page in pages.items()])
     if words:
         sys.stderr.write(f"docs/build.py takes --check or nothing; {words[0]!r} was given.\n")
         return 2
-    PAGE.write_text(page, encoding="utf-8")
+    for path, page in pages.items():
+        path.write_text(page, encoding="utf-8")
+    performance.draw()
     return 0
 
 
@@ -55,10 +60,10 @@ def _block(text: str) -> str:
     return f"```text\n{text.rstrip()}\n```\n"
 
 
-def _compare(page: str) -> int:
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page:
+def _compare(path: Path, page: str) -> int:
+    if path.is_file() and path.read_text(encoding="utf-8") == page:
         return 0
-    sys.stderr.write("docs/cli.md is stale: make docs\n")
+    sys.stderr.write(f"docs/{path.name} is stale: make docs\n")
     return 1
 
 

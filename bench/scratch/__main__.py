@@ -8,6 +8,7 @@ Parts, all by default, each kept in bench/results/scratch.json as soon as it is 
 ``curve``     the command ``eyebright train cifar10 --model speed --minutes M`` for M = 1, 2.5, 5, 10, 20
 ``deep``      the largest network, as far as the machine allows
 ``grey``      MNIST and Fashion-MNIST by the same recipe
+``profile``   where a step goes, and how far it is from the arithmetic
 ``keras``     Keras' usual network, ten minutes; in an environment of its own, as TensorFlow wants one
 
 Data is found through EYEBRIGHT_DATA. Nothing else should run meanwhile; the load average is kept beside each figure.
@@ -117,6 +118,12 @@ def keras() -> list[dict[str, Any]]:
         return peer(peers_python(), "keras_cnn.py", data, "0", str(KERAS_MINUTES))
 
 
+def profile() -> list[dict[str, Any]]:
+    from bench.scratch.profile import main
+
+    return main()
+
+
 def load() -> float:
     return os.getloadavg()[0]
 
@@ -156,6 +163,7 @@ def peers_python() -> str:
 
 PARTS: dict[str, Callable[[], Any]] = {
     "segments": segments, "port": port, "seeds": seeds, "curve": curve, "deep": deep, "grey": grey, "keras": keras,
+    "profile": profile,
 }  # fmt: skip
 
 

@@ -22,7 +22,9 @@ def main(name: str, *ways: str) -> None:
         parts = dataclasses.replace(parts, train=part)
     for written in ways:
         capacity, epochs, *seed = written.split(":")
-        found = ours.train(parts, Way(capacity, int(epochs), flip=name != "mnist"), int(seed[0]) if seed else 0)
+        found = ours.train(
+            parts, Way(capacity, int(epochs), flip=name != "mnist"), int(seed[0]) if seed else 0, compare_views=True
+        )
         shares = [f"{found[key] / found['n']:.4f}" for key in ("right_in_one_view", "right", "right_in_every_view")]
         times = f"{found['seconds']:.1f} s, {found['views_seconds']:.1f} s of them for the views"
         print(

@@ -95,7 +95,7 @@ def profile(parts: Parts, way: Way, side: int) -> dict[str, Any]:
     with mock.patch.object(fused.F, "conv2d", lambda *a, **k: (counted(*a, **k), convolution(*a, **k))[1]):
         stepper.step(Draws(chosen, parts.train.hashes[chosen]), epoch=0, number=0, rate=1e-3, side=side)
     found = {name: 1000 * statistics.median(row.get(name, 0.0) for row in rows[WARM:]) for name in rows[-1]}
-    # A weight gradient's own time contains none of the copying, which has a row of its own; the input's calls the same function.
+    # Both gradients call one function; copying pictures side by side has a row of its own.
     found["convolutions, by the weights"] -= found["convolutions, by the input"]
     return {"side": side, "batch": recipe.batch_size, "milliseconds": found, "operations": operations}
 

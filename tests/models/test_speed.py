@@ -107,12 +107,11 @@ def test_a_row_of_several_pictures_has_a_column_of_zeros_after_each():
     ]
 
 
-def test_the_fastest_way_is_one_of_those_that_were_timed(monkeypatch):
-    monkeypatch.setattr(gradients, "SAMPLE", 8)
-    gradients.fastest.cache_clear()
-    assert gradients.fastest(4, 4, 3, 3, torch.float32) in gradients.SEVERAL
-    assert gradients.fastest(4, 4, gradients.SHORT + 1, gradients.SHORT + 1, torch.float32) == 1
-    gradients.fastest.cache_clear()
+def test_short_rows_are_put_side_by_side_whatever_the_number_of_pictures():
+    x, weight = random(40, 4, 3, 3, dtype=torch.bfloat16), random(4, 4, 3, 3, dtype=torch.bfloat16)
+    found = gradients.weight_gradient(x, weight, x)
+    assert torch.equal(found, gradients.weight_gradient_by(x, weight, x, 30))
+    assert distance(found, gradients.weight_gradient_by(x, weight, x, 1)) < 0.01
 
 
 # --- layers
@@ -232,3 +231,42 @@ def test_a_head_sees_features_that_begin_small():
 def test_what_cannot_be_built_is_refused_with_what_can(wrong):
     with pytest.raises(SettingsError, match=r"expected|larger"):
         speed(10, **wrong)
+
+
+# --- threads and a place for what is compiled
+
+
+def test_the_number_of_threads_does_not_change_a_bit():
+    """Work is cut into the same pieces whatever their number, and sums are made piece by piece."""
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            kernels.follow_torch()
+            sums = np.empty((kernels.CHUNKS, 2, 5), np.float32)
+            kernels.plain_sums(random(1000, 5).numpy(), sums)
+            found.append(sums)
+    finally:
+        torch.set_num_threads(before)
+    assert (found[0] == found[1]).all()
+
+
+def test_kernels_use_as_many_threads_as_torch_does():
+    import numba
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        kernels.follow_torch()
+        assert numba.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_without_a_place_to_keep_it_a_kernel_is_compiled_all_the_same(monkeypatch):
+    from numba.core import caching
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    sums = np.empty((kernels.CHUNKS, 2, 5), np.float32)
+    kernels._compiled(kernels.plain_sums.py_func)(np.ones((70, 5), np.float32), sums)
+    assert sums.sum(axis=0).tolist() == [[70] * 5] * 2

@@ -82,10 +82,18 @@ def test_names_are_in_letters_that_the_font_has():
 
 def test_every_change_has_its_words():
     everything = Augment(
-        flip=True, alternate=True, pad=2, vertical=True, shift=0.1, rotation=10, zoom=0.1, brightness=0.1, contrast=0.1, shear=5, perspective=0.1,
+        flip=True, alternate=True, pad=2, vertical=True,
+        shift=0.1, rotation=10, zoom=0.1, brightness=0.1, contrast=0.1, shear=5, perspective=0.1,
         crop=0.3, saturation=0.1, hue=0.05, noise=0.02, blur=0.01, jpeg=0.4, erase=0.2, mixup=0.2, cutmix=1,
     )  # fmt: skip
     words = in_words(everything)
     assert len(words) == len(Augment.model_fields)
-    assert {"mirrored", "moved by up to 2 pixels", "crop up to 30 %", "hue 18°", "JPEG down to quality 60", "CutMix, alpha 1"} <= set(words)
+    assert {
+        "mirrored",
+        "moved by up to 2 pixels",
+        "crop up to 30 %",
+        "hue 18°",
+        "JPEG down to quality 60",
+        "CutMix, alpha 1",
+    } <= set(words)
     assert in_words(OFF) == []

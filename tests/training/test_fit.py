@@ -722,3 +722,11 @@ def test_pictures_are_shown_smaller_for_as_long_as_the_recipe_says(monkeypatch):
     monkeypatch.setattr(PixelNetwork, "forward", noted)
     fit(normed(), TRAIN, None, Recipe(epochs=2, batch_size=12, sides=((0.5, 8),)))
     assert sides == [8] * 4 + [12] * 4
+
+
+def test_an_average_of_the_weights_begins_with_what_was_read_off_the_pictures():
+    network = fast()
+    fit(network, TRAIN, None, Recipe(epochs=1, batch_size=12, average=0.99))
+    expected = fast()
+    expected.begin(to_batch(TRAIN.pictures))
+    torch.testing.assert_close(network.backbone.whitening.weight, expected.backbone.whitening.weight, atol=1e-4, rtol=1e-3)

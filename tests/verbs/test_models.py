@@ -14,7 +14,19 @@ def test_without_a_filter_the_built_in_models_the_short_names_and_the_families_a
     names = [entry.name for entry in subject.run(ModelsSettings())]
     short = [one.name for one in PUBLISHED]
     cifar = [f"resnet{depth}-cifar" for depth in (20, 32, 44, 56, 110)]
-    assert names == ["auto", "cnn", "speed", "lite0", "lenet", "mlp", *cifar, *short, *HANDCRAFTED, "timm:NAME", "torchvision:NAME"]
+    assert names == [
+        "auto",
+        "cnn",
+        "speed",
+        "lite0",
+        "lenet",
+        "mlp",
+        *cifar,
+        *short,
+        *HANDCRAFTED,
+        "timm:NAME",
+        "torchvision:NAME",
+    ]
 
 
 def test_a_short_name_is_listed_with_its_paper_and_the_network_it_stands_for():

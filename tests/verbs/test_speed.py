@@ -16,7 +16,7 @@ from eyebright.verbs.making.settings import TrainSettings
 from .shapes import report_of
 from .shapes import trained as trained_by
 
-OWN = {"model": "speed", "learning_rate": None, "batch_size": None}
+OWN = {"model": "speed", "capacity": "narrow", "learning_rate": None, "batch_size": None}
 
 
 def trained(data, out, **settings):
@@ -55,9 +55,10 @@ def test_every_form_answers_alike_over_the_views(run, data):
         assert first == pytest.approx(second, abs=1e-4)
 
 
-def test_the_capacity_is_said_with_its_reason(run):
-    assert choices(run)["capacity"]["value"] == "narrow"
-    assert "standard would get" in choices(run)["capacity"]["reason"]
+def test_where_epochs_are_given_the_capacity_is_the_usual_one_and_it_is_said_how_to_change_it(data, tmp_path, quick):
+    run = trained(data, tmp_path / "run", epochs=1, flip="on", capacity="auto")
+    assert choices(run)["capacity"]["value"] == "standard"
+    assert "--capacity" in choices(run)["capacity"]["reason"]
 
 
 def test_pictures_that_must_not_be_mirrored_are_not_mirrored_in_the_answers(data, tmp_path):
@@ -112,11 +113,12 @@ def test_more_minutes_buy_a_larger_network(monkeypatch, minutes, expected):
         held_out = np.zeros(1000, dtype=bool)
 
     class Asked:
-        paces = {}
-        settings = TrainSettings(data="-", model="speed", minutes=minutes)
+        def __init__(self):
+            self.paces, self.settings = {}, TrainSettings(data="-", model="speed", minutes=minutes)
 
     monkeypatch.setattr(dialling, "_network", lambda work, capacity: capacity)
     monkeypatch.setattr(dialling, "measure_pace", lambda network, *_, **__: Pace(cost[network], 0.0))
+    monkeypatch.setattr(dialling.budgeting, "most_epochs", lambda *_, **__: 1000)
     monkeypatch.setattr(
         dialling.budgeting, "affordable", lambda work, data, recipe, pace, most: int(60 * minutes / (pace.training * 1000))
     )
@@ -136,3 +138,26 @@ def test_the_same_seed_gives_the_same_weights(data, tmp_path):
 
     first, second = (load_file(run.bundle / "torch.safetensors") for run in twice)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# --- what it cannot do
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"weights": "speed.safetensors"}, "from scratch only"),
+        ({"model": "lite0", "capacity": "auto", "optimiser": "muon"}, "--weights none"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_remedy(data, tmp_path, asked, said):
+    with pytest.raises(SettingsError, match=said):
+        trained(data, tmp_path / "run", epochs=1, **asked)
+
+
+def test_a_plateau_and_a_patience_are_told_how_the_validation_part_stands():
+    assert (recipe().judged_from, recipe(schedule="plateau").judged_from, recipe(patience=3).judged_from) == (1.0, 0.0, 0.0)
+
+
+def test_larger_pictures_come_in_smaller_batches():
+    assert recipe(side=64).batch_size == 384  # a quarter: as much memory as 1,536 of 32 pixels

@@ -138,7 +138,7 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(data, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     result = eyebright.train(data, dry_run=True, epochs=2)
     assert result.run is None
-    assert any("Train from scratch: cnn at 16 pixels" in sentence for sentence in result.plan)
+    assert any("Train from scratch: speed at 16 pixels" in sentence for sentence in result.plan)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -163,7 +163,7 @@ def test_a_folder_that_holds_something_is_never_written_into(data, tmp_path, cap
         (["--resume"], "--resume needs --out"),
         (["--epochs", "0"], "--epochs is '0'"),
         (["--test", "0.9", "--validation", "0.5"], "leaves nothing for train"),
-        (["--size", "4"], "cnn needs at least 10 x 10"),
+        (["--size", "4"], "speed needs at least 10 x 10"),
     ],
 )
 def test_wrong_flags_are_exit_two_with_the_remedy(quick, data, tmp_path, monkeypatch, capsys, words, said):

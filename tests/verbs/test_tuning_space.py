@@ -86,10 +86,10 @@ def test_settings_that_may_not_be_searched_exist():
 
 
 def test_a_grid_takes_the_first_few_settings_alone():
-    assert usual_space("scratch", "bayesian") == list(FROM_SCRATCH)
+    assert usual_space("cnn", "scratch", "bayesian") == list(FROM_SCRATCH)
     # 3 rates, 3 batch sizes, 3 dials; and 3 rates, 4 depths, 3 dials.
-    assert proposing.grid_size(read_space(usual_space("scratch", "grid")), 3) == 27
-    assert proposing.grid_size(read_space(usual_space("transfer", "grid")), 3) == 36
+    assert proposing.grid_size(read_space(usual_space("cnn", "scratch", "grid")), 3) == 27
+    assert proposing.grid_size(read_space(usual_space("lite0", "transfer", "grid")), 3) == 36
 
 
 def test_a_range_of_a_factor_of_a_hundred_has_its_middle_at_a_factor_of_ten():

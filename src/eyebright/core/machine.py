@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 _RECORDED = (
-    *("eyebright", "numpy", "pillow", "onnxruntime", "torch", "torchvision", "timm", "onnx", "scipy"),
+    *("eyebright", "numpy", "pillow", "onnxruntime", "numba", "torch", "torchvision", "timm", "onnx", "scipy"),
     *("scikit-learn", "scikit-image", "optuna", "ai-edge-litert", "keras", "h5py"),
 )
 

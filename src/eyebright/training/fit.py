@@ -98,6 +98,9 @@ def fit(
     Raises ``InterruptedRunError`` when stopped, ``ResourceError`` when the loss is no longer a number, and ``SettingsError``
     for a plateau schedule without validation pictures.
     """
+    if network.begins and (checkpoint is None or not checkpoint.exists()):
+        some = seeds.order(recipe.seed, "begin", 0, train.hashes)[:BEGINNING]
+        network.begin(to_batch(train.pictures[np.sort(some)]))
     devices = [recipe.device] if recipe.device != "cpu" else []
     with torch.random.fork_rng(devices=devices), stop_requests() as stop:
         stepper = Stepper(network, train, recipe, class_weights, teacher)
@@ -133,8 +136,6 @@ class _Loop:
     def run(self) -> FitResult:
         if self.checkpoint is not None and self.checkpoint.exists():
             self._restore()
-        elif self.network.begins:
-            self._begin()
         self.on_event(Phase(self.stage, self.steps, "steps"))
         while len(self.state.history) < self.recipe.epochs and not self.state.ended:
             started = time.monotonic()
@@ -149,11 +150,6 @@ class _Loop:
         state = self.state
         ended = state.ended or f"all {epochs_in_words(self.recipe.epochs)} were done"
         return FitResult(state.history, state.best_epoch or len(state.history), state.best_loss, ended, state.seconds)
-
-    def _begin(self) -> None:
-        """Lets the network see some pictures before it is trained."""
-        some = seeds.order(self.recipe.seed, "begin", 0, self.train.hashes)[:BEGINNING]
-        self.network.begin(to_batch(self.train.pictures[np.sort(some)]).to(self.recipe.device))
 
     def _epoch(self) -> None:
         """The rest of the current epoch, from the step where the state stands: none where only its close is missing."""

@@ -19,8 +19,10 @@ class Muon(torch.optim.Optimizer):
     rate is a share of their size; they need no decay. Others decay by ``weight_decay``, an L2 penalty.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], *, dtype: torch.dtype = torch.float32) -> None:
+        """``dtype`` is that of the iteration: bfloat16 is as good, and quicker where the processor has it."""
         super().__init__(groups, {"lr": 0.0, "momentum": 0.9, "kind": "plain", "weight_decay": 0.0})
+        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -32,7 +34,7 @@ class Muon(torch.optim.Optimizer):
                 if group["kind"] == "filters":
                     move = self._nesterov(parameter, parameter.grad, group["momentum"])
                     parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp_min(1e-7))
-                    parameter.add_(orthogonalised(move), alpha=-group["lr"])
+                    parameter.add_(orthogonalised(move, self._dtype), alpha=-group["lr"])
                 else:
                     gradient = parameter.grad.add(parameter, alpha=group["weight_decay"])
                     parameter.add_(self._nesterov(parameter, gradient, group["momentum"]), alpha=-group["lr"])
@@ -45,12 +47,12 @@ class Muon(torch.optim.Optimizer):
         return gradient.add(buffer, alpha=momentum)
 
 
-def orthogonalised(filters: Tensor) -> Tensor:
+def orthogonalised(filters: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Filters [out, ...] whose rows, or columns where there are more rows, are nearly orthonormal, singular values .7 to 1.2.
 
-    The directions are those of ``filters``. Newton and Schulz's iteration in bfloat16, as in the source of ``COEFFICIENTS``.
+    The directions are those of ``filters``. Newton and Schulz's iteration, as in the source of ``COEFFICIENTS``.
     """
-    matrix = filters.reshape(len(filters), -1).bfloat16()
+    matrix = filters.reshape(len(filters), -1).to(dtype)
     matrix = matrix / (matrix.norm() + 1e-7)
     tall = matrix.shape[0] > matrix.shape[1]
     matrix = matrix.T if tall else matrix

@@ -18,7 +18,8 @@ FILTER_MOMENTUM, PLAIN_MOMENTUM = 0.655, 0.825
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser over the parameters that are to be learned, in the groups of ``parameter_groups``."""
     if recipe.optimiser == "muon":
-        return Muon(muon_groups(network, recipe))
+        dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+        return Muon(muon_groups(network, recipe), dtype=dtype)
     groups = parameter_groups(network, recipe)
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
@@ -38,13 +39,15 @@ def muon_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
             members["head" if parameter is head else "filters" if parameter.ndim == 4 else "plain"].append(parameter)
     batch = recipe.batch_size / MUON_RATE
     shares = {"filters": 1.0, "head": HEAD_RATE * batch, "plain": PLAIN_RATE * batch}
+    of_head = recipe.weight_decay if recipe.head_weight_decay is None else recipe.head_weight_decay
+    decays = {"filters": 0.0, "head": of_head, "plain": recipe.weight_decay}
     return [
         {
             "params": parameters,
             "kind": kind,
             "share": shares[kind],
             "momentum": FILTER_MOMENTUM if kind == "filters" else PLAIN_MOMENTUM,
-            "weight_decay": 0.0 if kind == "filters" else recipe.weight_decay / (recipe.learning_rate * shares[kind]),
+            "weight_decay": decays[kind] / (recipe.learning_rate * shares[kind]),
         }
         for kind, parameters in members.items()
         if parameters

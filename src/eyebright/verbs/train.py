@@ -75,7 +75,7 @@ def _make(settings: TrainSettings, place: Run, story: Story, started: float) -> 
 
     material = gathering.gather(settings, story)
     gathering.keep_split(material, place)
-    plan = choosing.choose(settings, material, story)
+    plan = choosing.read_plan(place.checkpoints / "plan.json") or choosing.choose(settings, material, story)
     placing.write_settings(settings, place, story)
     model = _learn(settings, material, plan, place, story, started + 60 * settings.minutes)
     seconds = story.earlier_seconds + time.monotonic() - started

@@ -209,8 +209,8 @@ def _begin(settings: TuneSettings, bench: "Workbench", folder: Path, deadline: f
     from eyebright.verbs.tuning.workers import what_pays
 
     plain = _plain(settings)
-    way = bench.plan(plain, silent).way
-    words = list(settings.search) or usual_space(way, settings.method)
+    plan = bench.plan(plain, silent)
+    words = list(settings.search) or usual_space(plan.architecture.name, plan.way, settings.method)
     space = read_space(words)
     trials = _trials(settings, space)
     on_event(Phase("Trying the usual settings first"))
@@ -223,8 +223,11 @@ def _begin(settings: TuneSettings, bench: "Workbench", folder: Path, deadline: f
     settled = {
         "epochs": recipe.epochs or (TUNING_EPOCHS if plain.unfreeze == "head" else 1),
         "precision": recipe.precision,
-        "flip": "on" if recipe.augment.flip else "off",
+        "flip": "off" if not recipe.augment.flip else "alternate" if recipe.augment.alternate else "on",
+        "model": work.plan.architecture.name,
     }
+    if work.plan.dialled:
+        settled["capacity"] = str(work.plan.architecture.arguments["capacity"])
     if settings.parallel:
         parallel, why = settings.parallel, "it was asked for"
     else:

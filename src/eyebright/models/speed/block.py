@@ -8,6 +8,7 @@ from eyebright.models.speed import engine
 
 EPSILON = 1e-5
 WHITENING_EPSILON = 5e-4  # added to each eigenvalue, in units of standardised pixels squared: Jordan 2024, section 3.2
+MOMENTS_OF = 250  # pictures whose patches are in memory at a time
 STANDARDISED = 1e-3  # least standard deviation that a channel is divided by: a channel may be constant
 
 
@@ -38,13 +39,16 @@ class Whitening(nn.Module):
     @torch.no_grad()
     def learn(self, pixels: Tensor) -> None:
         """Takes statistics from ``pixels`` [n, channels, height, width]."""
-        pixels = pixels.to(self.mean.device)
         self.mean.copy_(pixels.mean((0, 2, 3), keepdim=True))
         self.std.copy_(pixels.std((0, 2, 3), keepdim=True).clamp_min(STANDARDISED))
         size = self.weight.shape[2]
-        patches = ((pixels - self.mean) / self.std).unfold(2, size, 1).unfold(3, size, 1)  # n c rows columns size size
-        vectors = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.width // 2).double()
-        values, directions = torch.linalg.eigh(vectors.T @ vectors / len(vectors))  # not centred: brightness is whitened too
+        moments, count = torch.zeros(self.width // 2, self.width // 2, dtype=torch.float64, device=pixels.device), 0
+        for some in torch.split(pixels, MOMENTS_OF):
+            patches = ((some - self.mean) / self.std).unfold(2, size, 1).unfold(3, size, 1)  # n c rows columns size size
+            vectors = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.width // 2).double()
+            moments += vectors.T @ vectors
+            count += len(vectors)
+        values, directions = torch.linalg.eigh(moments / count)  # not centred: brightness is whitened too
         filters = (directions / (values.clamp_min(0) + WHITENING_EPSILON).sqrt()).T.reshape_as(self.weight[: self.width // 2])
         self.weight.copy_(torch.cat([filters, -filters]))
         self.learned.fill_(True)

@@ -1,7 +1,7 @@
 """Where and how the fused functions run: on a processor, with numba, in the precision that autocast asks for."""
 
 import functools
-import importlib.util
+import importlib
 
 import torch
 from torch import Tensor, nn
@@ -64,4 +64,9 @@ def _recorded() -> bool:
 
 @functools.cache
 def _compiler() -> bool:
-    return importlib.util.find_spec("numba") is not None
+    """Whether numba is here and can be imported: it may be too old for this Python or this numpy."""
+    try:
+        importlib.import_module("eyebright.models.speed.kernels")
+    except ImportError:
+        return False
+    return True

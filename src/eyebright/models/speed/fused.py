@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from eyebright.models.speed import kernels
 from eyebright.models.speed.weight_gradient import input_gradient, weight_gradient
@@ -13,14 +14,16 @@ from eyebright.models.speed.weight_gradient import input_gradient, weight_gradie
 
 def rows(tensor: Tensor) -> np.ndarray:
     """The tensor [n, c, h, w] with the channels last in memory, as an array [n, h, w, c]: no copy is made."""
-    last = tensor.permute(0, 2, 3, 1)  # n c h w -> n h w c
-    return last.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else last.numpy()
+    return _array(tensor.permute(0, 2, 3, 1))  # n c h w -> n h w c
 
 
 def flat(tensor: Tensor) -> np.ndarray:
     """As ``rows``, but [n * h * w, c]."""
-    array = rows(tensor)
-    return array.reshape(-1, array.shape[3])
+    return _array(tensor.permute(0, 2, 3, 1).view(-1, tensor.shape[1]))  # a view, or an error: kernels write into it
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
 def empty(n: int, channels: int, height: int, width: int, like: Tensor) -> Tensor:
@@ -34,6 +37,7 @@ class FusedBlock(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, pool: bool, slope: float, epsilon: float
     ) -> tuple[Tensor, Tensor, Tensor]:
+        kernels.follow_torch()
         weight = weight.to(x.dtype, memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
         out = F.conv2d(x, weight, padding=1)
@@ -62,7 +66,9 @@ class FusedBlock(torch.autograd.Function):
         return active, mean_, variance_
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        kernels.follow_torch()
         x, weight, out = ctx.saved_tensors
         winner, height, width, mean, scale, shift, slope = ctx.rest
         gradient = gradient.contiguous(memory_format=torch.channels_last)
@@ -92,6 +98,7 @@ def answered_block(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d
     """The same with the running statistics of ``norm``, without gradients."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
+    kernels.follow_torch()
     out = F.conv2d(x, weight.to(x.dtype, memory_format=torch.channels_last), padding=1)
     if pool:
         out = F.max_pool2d(out, 2).contiguous(memory_format=torch.channels_last)
@@ -103,6 +110,7 @@ def answered_block(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d
 
 def activate_in_place(x: Tensor, slope: float) -> Tensor:
     """x * sigmoid(slope x) for ``x`` [n, c, h, w] with the channels last, in its own memory."""
+    kernels.follow_torch()
     channels = x.shape[1]
     kernels.activate(flat(x), flat(x), np.ones(channels, np.float32), np.zeros(channels, np.float32), np.float32(slope))
     return x

@@ -12,15 +12,18 @@ The activation is z * sigmoid(slope * z): SiLU for a slope of 1, close to GELU f
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+import torch
+from numba import get_num_threads, njit, prange, set_num_threads, types
 from numba.extending import overload
 
+FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}  # as True, but infinities and what is no number stay what they are
 CHUNKS = 64  # work is cut into so many pieces whatever the number of threads, so that sums come out the same on each
 
 _FLOAT, _UNSIGNED, _SIGNED, _SHORT = np.float32, np.uint32, np.int32, np.uint16
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 # Coefficients of exp's Taylor series: on [-ln 2 / 2, ln 2 / 2] six of them are right to 3e-6, past what bfloat16 can show.
 _C2, _C3, _C4, _C5 = np.float32(1 / 2), np.float32(1 / 6), np.float32(1 / 24), np.float32(1 / 120)
+MOST_THREADS = get_num_threads()  # that numba begins with
 
 
 def _read(value):
@@ -62,9 +65,24 @@ def _sigmoid(x):
     return _FLOAT(1) / (_FLOAT(1) + part * scale)
 
 
-_compiled: Any = njit(
-    fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, parallel=True, cache=True, error_model="numpy", nogil=True
-)
+def _compiled(function: Any) -> Any:
+    """``function`` compiled for all cores, and kept beside this file or in the user's cache, so that it is compiled once."""
+    options = {
+        "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},
+        "parallel": True,
+        "error_model": "numpy",
+        "nogil": True,
+    }
+    compiler: Any = njit
+    try:
+        return compiler(cache=True, **options)(function)
+    except RuntimeError:  # numba finds no place that it may write to
+        return compiler(**options)(function)
+
+
+def follow_torch() -> None:
+    """Lets the kernels that this thread calls next use as many threads as torch does."""
+    set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
 
 
 @_compiled

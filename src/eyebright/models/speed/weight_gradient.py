@@ -1,20 +1,18 @@
-"""The two backward passes of a 3x3 convolution, the one by the weights in the way that is fastest here.
+"""The two backward passes of a 3x3 convolution, the one by the weights in the way that is fastest.
 
 oneDNN sums a weight gradient along the rows of a picture. Where rows are short, as after two poolings, its matrix tiles stay
-mostly empty; with many pictures put side by side, a column of zeros between them, the same sum comes out several times faster.
+mostly empty in bfloat16; with many pictures put side by side, a column of zeros between them, the same sum comes out in half
+the time or less (NOTES.md). How many is a function of the width alone and is not timed: another number adds up in another
+order, and a training that is resumed must end in the same weights.
 """
-
-import functools
-import time
 
 import torch
 from torch import Tensor
 
 from eyebright.models.speed import kernels
 
-SEVERAL = (1, 4, 10, 20)  # pictures side by side that are tried
-SHORT = 16  # pixels: longer rows fill the tiles by themselves
-SAMPLE = 256  # pictures that the ways are timed on
+SHORT = 8  # pixels: longer rows gained little or lost
+ROW = 120  # places in a row of pictures
 
 
 def input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
@@ -24,8 +22,16 @@ def input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
 
 def weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
     """The loss's gradient by ``weight`` [out, in, 3, 3]."""
-    several = fastest(x.shape[1], gradient.shape[1], x.shape[2], x.shape[3], x.dtype) if len(x) >= SAMPLE else 1
-    return weight_gradient_by(x, weight, gradient, several)
+    return weight_gradient_by(x, weight, gradient, side_by_side(x.shape[3], x.dtype))
+
+
+def side_by_side(width: int, dtype: torch.dtype) -> int:
+    """How many pictures of ``width`` pixels are put into a row.
+
+    >>> [side_by_side(width, torch.bfloat16) for width in (31, 15, 7, 3)]
+    [1, 1, 15, 30]
+    """
+    return ROW // (width + 1) if dtype == torch.bfloat16 and width <= SHORT else 1
 
 
 def weight_gradient_by(x: Tensor, weight: Tensor, gradient: Tensor, several: int) -> Tensor:
@@ -43,27 +49,6 @@ def in_rows(pictures: Tensor, several: int) -> Tensor:
     out = empty(-(-n // several), channels, height, several * (width + 1), pictures)
     kernels.side_by_side(rows(pictures), rows(out))
     return out
-
-
-@functools.cache
-def fastest(channels: int, out_channels: int, height: int, width: int, dtype: torch.dtype) -> int:
-    """How many pictures side by side give the weight gradient soonest, by timing it once on this machine."""
-    if width > SHORT:
-        return 1
-    last = {"memory_format": torch.channels_last}
-    x = torch.zeros(SAMPLE, channels, height, width, dtype=dtype).contiguous(**last)
-    gradient = torch.zeros(SAMPLE, out_channels, height, width, dtype=dtype).contiguous(**last)
-    weight = torch.zeros(out_channels, channels, 3, 3, dtype=dtype).contiguous(**last)
-    times = {}
-    for several in SEVERAL:
-        weight_gradient_by(x, weight, gradient, several)
-        rounds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            weight_gradient_by(x, weight, gradient, several)
-            rounds.append(time.perf_counter() - started)
-        times[several] = min(rounds)
-    return min(times, key=times.__getitem__)
 
 
 def _backward(x: Tensor, weight: Tensor, gradient: Tensor, which: int) -> Tensor:

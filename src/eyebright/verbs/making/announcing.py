@@ -21,6 +21,7 @@ def what_would_be_done(settings: TrainSettings, material: Material, plan: Plan, 
         material.split.how,
         *(f"{choice.name}: {choice.value} ({choice.reason})." for choice in story.choices.values()),
         _training(settings, plan),
+        *([] if plan.rival is None else [f"Train {plan.rival.architecture.name} beside it, and keep what is better."]),
         *_besides(settings),
         f"Write the run to {settings.out or default_out(settings)}.",
     ]

@@ -15,9 +15,9 @@ from eyebright.training.mirror import mirror_is_harmless
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import epoch_size
 from eyebright.training.scratch import TrainingData, affordable_epochs, shown_share
-from eyebright.verbs.making.choosing import GENTLE_RATE, WHOLE_UP_TO, read_plan
+from eyebright.verbs.making.choosing import GENTLE_RATE, SCRATCH_EPOCHS, SCRATCH_STEPS, WHOLE_UP_TO, read_plan
 from eyebright.verbs.making.curving import CURVE_FROM_SCRATCH
-from eyebright.verbs.making.quick import views_of
+from eyebright.verbs.making.quick import MOST_EPOCHS, views_of
 from eyebright.verbs.making.work import Work
 
 MIRROR_SAMPLE = 3000  # pictures: a few seconds
@@ -59,6 +59,12 @@ def adopt(work: Work, recipe: Recipe) -> None:
     if work.plan.way == "scratch":
         views = views_of(work.settings, work.plan.architecture.name, mirrored=recipe.augment.flip)
     work.adopt(work.plan.model_copy(update={"recipe": recipe, "views": views, "budgeted": True}))
+
+
+def most_epochs(data: TrainingData, recipe: Recipe, *, dialled: bool) -> int:
+    """More epochs from scratch than these are of no use; small sets go round more often."""
+    steps = max(1, round(int((~data.held_out).sum()) / recipe.batch_size))
+    return max(MOST_EPOCHS if dialled else SCRATCH_EPOCHS, math.ceil(SCRATCH_STEPS / steps))
 
 
 def affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, most: int) -> int:

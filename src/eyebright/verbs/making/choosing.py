@@ -20,6 +20,7 @@ from eyebright.models.cnn import MINIMUM_SIZE
 from eyebright.models.handcrafted.names import MAXIMUM_SIZE, fitting_size, is_handcrafted, parse
 from eyebright.models.names import MODELS, PRETRAINED
 from eyebright.training.augment import Augment, dial
+from eyebright.training.optim import MUON_RATE
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making.gathering import Material, labels_of
 from eyebright.verbs.making.quick import SPEED, speed_recipe
@@ -74,14 +75,14 @@ class Plan(BaseModel):
     way: Way
     recipe: Recipe
     refit: bool
+    budgeted: bool = False
     views: Views = ONE_VIEW
+    rival: "Plan | None" = None
 
     @property
     def dialled(self) -> bool:
         """Whether capacity and precision of ``speed`` were settled already."""
         return "capacity" in self.architecture.arguments
-
-    budgeted: bool = False
 
 
 def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
@@ -91,7 +92,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     side = _median_side(material)
     name = _model(settings, side, story)
     way = _way(settings, name)
-    _judge_settings(settings, way, story)
+    _judge_settings(settings, name, way, story)
     device, why = choose_device(settings.device)
     story.choose("device", device, why)
     colour = _colour(settings, material, story)
@@ -100,33 +101,48 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     refit = _refit(settings, pictures, story)
     sampling = "none" if way == "handcrafted" else _sampling(settings, material, story)
     recipe = _recipe(settings, way, device).model_copy(update={"sampling": sampling})
-    return Plan(
+    plan = Plan(
         architecture=_architecture(settings, name, size, colour),
         preprocess=_preprocess(settings, size, colour),
         weights=settings.weights,
         way=way,
-        recipe=speed_recipe(recipe, settings, pictures, size) if name == SPEED else recipe,
+        recipe=recipe,
         refit=refit,
     )
+    if name != SPEED:
+        return plan
+    # Of many pictures it was the better one on every set; of few the validation part is asked, which costs little (NOTES.md).
+    beside = settings.model == "auto" and settings.optimiser == "auto" and pictures <= FEW
+    rival = plan.model_copy(update={"architecture": _architecture(settings, "cnn", size, colour)}) if beside else None
+    return plan.model_copy(update={"recipe": speed_recipe(recipe, settings, pictures, size), "rival": rival})
 
 
-def _judge_settings(settings: TrainSettings, way: Way, story: Story) -> None:
+def _judge_settings(settings: TrainSettings, name: str, way: Way, story: Story) -> None:
     """Refuses what this kind of model cannot obey, and says what has no effect here: no setting is ignored silently."""
     if way == "handcrafted":
         from eyebright.verbs.making.handcrafted import refuse_network_settings
 
         refuse_network_settings(settings)
         return
+    if way == "transfer" and settings.optimiser == "muon":
+        raise SettingsError(
+            "--optimiser muon sets the size of every filter anew, which would undo pretrained weights. Choose another "
+            "optimiser, or train from scratch: --weights none."
+        )
+    if name == SPEED and way == "transfer":
+        raise SettingsError(
+            f"--weights is {settings.weights!r}, but speed is trained from scratch only. Leave it out, or choose another model."
+        )
     if way == "scratch" and settings.unfreeze not in ("auto", "all"):
         raise SettingsError(
             f"--unfreeze is {settings.unfreeze!r}, but {settings.model} is trained from scratch: without pretrained weights "
             "nothing can stay frozen. Leave it out, or choose a pretrained model."
         )
-    if idle := _without_effect(settings, way):
+    if idle := _without_effect(settings, name, way):
         story(Note(f"Without effect here: {', '.join(f'--{name.replace(chr(95), chr(45))}' for name in idle)}.", "warning"))
 
 
-def _without_effect(settings: TrainSettings, way: Way) -> list[str]:
+def _without_effect(settings: TrainSettings, name: str, way: Way) -> list[str]:
     """The settings that were changed from their defaults and change nothing in this combination."""
     idle = {
         "members": settings.ensemble != "seeds",
@@ -135,11 +151,12 @@ def _without_effect(settings: TrainSettings, way: Way) -> list[str]:
         "clahe_clip": settings.equalise != "clahe",
         "clahe_grid": settings.equalise != "clahe",
         "views": way == "transfer",
+        "capacity": name != SPEED,
         "head_folds": way == "scratch" or settings.folds > 0,
         **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
     }
     fields = TrainSettings.model_fields
-    return [name for name, unused in idle.items() if unused and getattr(settings, name) != fields[name].default]
+    return [each for each, unused in idle.items() if unused and getattr(settings, each) != fields[each].default]
 
 
 def _sampling(settings: TrainSettings, material: Material, story: Story) -> str:
@@ -202,8 +219,13 @@ def _model(settings: TrainSettings, side: int, story: Story) -> str:
     if settings.model != "auto":
         return resolve(settings.model)
     if side <= SMALL:
-        story.choose("model", "cnn", f"the pictures have {side} pixels in the median; up to {SMALL}, a small network is enough")
-        return "cnn"
+        why = f"the pictures have {side} pixels in the median; up to {SMALL}, a small network from scratch is enough"
+        asked = settings.learning_rate is not None or settings.optimiser not in ("auto", "muon")
+        if asked or settings.weights not in ("auto", "none"):
+            story.choose("model", "cnn", f"{why}, and a rate, an optimiser or weights were asked for")
+            return "cnn"
+        story.choose("model", SPEED, f"{why}, and it learns soonest")
+        return SPEED
     story.choose("model", "lite0", f"the pictures have {side} pixels in the median, enough for features learned on photographs")
     return "lite0"
 
@@ -258,7 +280,7 @@ def _architecture(settings: TrainSettings, name: str, size: int, colour: str) ->
 def _recipe(settings: TrainSettings, way: str, device: str) -> Recipe:
     scratch = way == "scratch"
     optimiser = settings.optimiser if settings.optimiser != "auto" else "adam" if scratch else "adamw"
-    rate = settings.learning_rate or (0.05 if optimiser == "sgd" else 1e-3)
+    rate = settings.learning_rate or {"sgd": 0.05, "muon": MUON_RATE}.get(optimiser, 1e-3)
     decay = settings.weight_decay if settings.weight_decay is not None else 0.0 if scratch else 0.01
     return Recipe(
         epochs=settings.epochs or 0,

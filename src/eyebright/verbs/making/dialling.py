@@ -8,12 +8,12 @@ from eyebright.training.fit import LabelledPictures, choose_precision, measure_p
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import TrainingData
 from eyebright.verbs.making import budgeting
-from eyebright.verbs.making.quick import MOST_EPOCHS
 from eyebright.verbs.making.work import Work
 
 # Steps from which a capacity is better than the one before (NOTES.md); fewer are spent better on a smaller network.
 WORTH = {"narrow": 0, "standard": 120, "wide": 360, "deep": 720}
 CAPACITY = "capacity"  # the network's argument
+USUAL = "standard"  # where minutes do not decide
 TIMED_PICTURES = 512
 TIMING = 0.7  # seconds a capacity
 
@@ -31,23 +31,24 @@ def dial(work: Work) -> None:
     if work.settings.precision == "auto":
         recipe, _, why = choose_precision(_network(work, CAPACITIES[0]), sample, recipe, seconds=TIMING)
         work.story.choose("precision", recipe.precision, why)
-    chosen, reason = _worth_having(work, data, sample, recipe)
-    work.story.choose(CAPACITY, chosen, reason)
+    chosen: str = work.settings.capacity
+    if chosen == "auto":
+        chosen, reason = _worth_having(work, data, sample, recipe)
+        work.story.choose(CAPACITY, chosen, reason)
     work.adopt(work.plan.model_copy(update={"architecture": _with(work, chosen), "recipe": recipe}))
 
 
 def _worth_having(work: Work, data: TrainingData, sample: LabelledPictures, recipe: Recipe) -> tuple[str, str]:
     """The largest capacity that gets as many steps as it needs, and why not the next one."""
+    if work.settings.epochs is not None:
+        return USUAL, f"{work.settings.epochs} epochs were asked for, whatever they take; --capacity changes it"
     an_epoch = max(1, round(int((~data.held_out).sum()) / recipe.batch_size))
-    chosen, reason = CAPACITIES[0], "the smallest"
+    most = budgeting.most_epochs(data, recipe, dialled=True)
+    chosen, reason = CAPACITIES[0], ""
     for name in CAPACITIES:
-        if work.settings.epochs is not None:
-            steps = work.settings.epochs * an_epoch
-        else:
-            pace = measure_pace(_network(work, name), sample, recipe, seconds=TIMING)
-            work.paces[name] = pace
-            steps = an_epoch * budgeting.affordable(work, data, recipe, pace, MOST_EPOCHS)
-        if steps < WORTH[name] and name != CAPACITIES[0]:
+        pace = work.paces[name] = measure_pace(_network(work, name), sample, recipe, seconds=TIMING)
+        steps = an_epoch * budgeting.affordable(work, data, recipe, pace, most)
+        if steps < WORTH[name]:
             return chosen, f"{reason}; {name} would get {steps}, and is worth its size from {WORTH[name]} on"
         chosen, reason = name, f"{steps} steps of {recipe.batch_size} pictures fit in"
     return chosen, f"{reason}; it is the largest"

@@ -19,6 +19,7 @@ from eyebright.core.settings import read_toml
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
+RIVAL = "rival"  # the folder, below the checkpoints, of a network that is trained beside the plan's
 SCRATCH = ("pixels-*.npy", "fold-*.safetensors", "member-*.safetensors", "curve-*.safetensors")  # of no use to a finished run
 
 AnySettings = TypeVar("AnySettings", bound=TrainSettings)
@@ -107,7 +108,8 @@ def clear_scratch(place: Run) -> None:
 
 def _sweep(place: Run) -> None:
     """Removes what a killed process left half written."""
-    for folder in (place.path, place.checkpoints, place.predictions):
+    rival = Run(place.checkpoints / RIVAL)
+    for folder in (place.path, place.checkpoints, rival.checkpoints, place.predictions):
         for leftover in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -7,6 +7,7 @@ from eyebright.verbs.making.settings import TrainSettings
 
 SPEED = "speed"
 STEPS_AN_EPOCH = 30
+USUAL = 32  # pixels: at larger sides a batch has fewer pictures, for the memory that they take
 SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)  # pictures a step
 SMOOTHING = 0.09  # Hiverge's, as the rates (training/optim.py)
 DECAY = 1.0418e-6  # of biases and head a picture
@@ -19,31 +20,32 @@ BELOW = 0.9
 MOST_EPOCHS = 60
 
 
-def batch_size(pictures: int) -> int:
-    """The largest of 64, 96, 128, 192 ... 1536 that gives about 30 steps an epoch or more.
+def batch_size(pictures: int, side: int) -> int:
+    """The largest of 64, 96, 128 ... 1536 that gives about 30 steps an epoch or more, and fewer where pictures are larger.
 
-    >>> [batch_size(pictures) for pictures in (500, 4000, 50_000)]
-    [64, 128, 1536]
+    >>> batch_size(500, 32), batch_size(4000, 32), batch_size(50_000, 32), batch_size(50_000, 64)
+    (64, 128, 1536, 384)
     """
-    return max(size for size in SIZES if size <= max(pictures / STEPS_AN_EPOCH, SIZES[0]))
+    most = SIZES[-1] * min(1.0, (USUAL / side) ** 2)
+    return max(size for size in SIZES if size <= max(min(pictures / STEPS_AN_EPOCH, most), SIZES[0]))
 
 
 def speed_recipe(recipe: Recipe, settings: TrainSettings, pictures: int, side: int) -> Recipe:
     """``recipe`` with what ``speed`` wants where nothing else was asked for."""
-    batch = settings.batch_size or batch_size(pictures)
+    batch = settings.batch_size or batch_size(pictures, side)
     optimiser = "muon" if settings.optimiser == "auto" else settings.optimiser
-    rate = MUON_RATE if optimiser == "muon" else recipe.learning_rate
     chosen = {
         "batch_size": batch,
         "optimiser": optimiser,
-        "learning_rate": settings.learning_rate or rate,
+        "learning_rate": settings.learning_rate or (MUON_RATE if optimiser == "muon" else recipe.learning_rate),
         "weight_decay": settings.weight_decay if settings.weight_decay is not None else DECAY * batch,
         "schedule": "linear" if settings.schedule == "auto" else settings.schedule,
         "warm_up": settings.warm_up if settings.warm_up is not None else 0.0,
         "label_smoothing": settings.label_smoothing if settings.label_smoothing is not None else SMOOTHING,
         "sides": tuple((until, sized) for until, share in SIDES if (sized := round(side * share)) >= 16),
         "augment": recipe.augment.model_copy(update=_moves(settings, side)),
-        "judged_from": 1.0,
+        # Only the end counts where the rate falls to zero there; whoever wants to stop before must be told how it stands.
+        "judged_from": 0.0 if settings.patience or settings.schedule == "plateau" else 1.0,
     }
     return recipe.model_copy(update=chosen)
 

@@ -93,7 +93,7 @@ class TrainSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = _fitting("auto", help="auto: the faster of the two, timed.")
     layout: Literal["channels-last", "contiguous"] = _fitting("channels-last", help="Memory layout of the pictures.")
     optimiser: Literal["auto", "adam", "adamw", "sgd", "muon"] = _fitting(
-        "auto", help="auto: adam, adamw for fine-tuning, muon for speed."
+        "auto", help="auto: adam, adamw for fine-tuning, muon for speed, from scratch only."
     )
     learning_rate: float | None = _fitting(None, help="The highest rate. Default: chosen.", gt=0, le=100)
     schedule: Literal["auto", "cosine", "linear", "constant", "plateau"] = _fitting(
@@ -106,7 +106,9 @@ class TrainSettings(Settings):
     batch_size: int | None = _fitting(
         None, help="Pictures a step. Default: 64, 32 for fine-tuning, more for speed.", ge=1, le=65536
     )
-    weight_decay: float | None = _fitting(None, help="An L2 penalty for adam and sgd, decoupled for adamw.", ge=0, le=10)
+    weight_decay: float | None = _fitting(
+        None, help="An L2 penalty for adam and sgd, decoupled for adamw; muon: of biases and head.", ge=0, le=10
+    )
     head_weight_decay: float | None = _fitting(None, help="The last layer's own. Default: as the others.", ge=0, le=10)
     dropout: float | None = _fitting(None, help="Share of the features dropped. Default: the model's own.", ge=0, lt=1)
     drop_path: float | None = _fitting(
@@ -123,6 +125,9 @@ class TrainSettings(Settings):
         None,
         help="Epochs without a better validation loss before training stops; 0: never. Default: a quarter, 5 at least.",
         ge=0,
+    )
+    capacity: Literal["auto", "narrow", "standard", "wide", "deep"] = _fitting(
+        "auto", help="How large speed is. auto: what the minutes are enough for, or standard where --epochs is given."
     )
     views: Literal["auto", "one", "all"] = _fitting(
         "auto",

@@ -38,12 +38,14 @@ class Story:
     def remember(self, log: Path) -> None:
         """Takes up what earlier parts of the run told: choices, epochs (the last word on each) and how long they took."""
         curves = {(point.stage, point.epoch): point for point in self.curves}
+        choices = {}
         for row in _rows(log):
             if row["event"] == "choice":
-                self.choices.setdefault(row["name"], ChoiceMade(name=row["name"], value=row["value"], reason=row["reason"]))
+                choices[row["name"]] = ChoiceMade(name=row["name"], value=row["value"], reason=row["reason"])
             elif row["event"] == "epoch":
                 metrics = {name: value for name, value in row["metrics"].items() if value is not None}
                 curves[row["stage"], row["epoch"]] = CurvePoint(stage=row["stage"], epoch=row["epoch"], metrics=metrics)
+        self.choices = {**choices, **self.choices}
         self.curves = list(curves.values())
         self.earlier_seconds = _seconds_at_work(log)
 

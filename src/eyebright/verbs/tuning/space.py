@@ -38,6 +38,13 @@ FROM_SCRATCH = (
     "weight_decay=0.000001..0.01",
     "label_smoothing=0,0.05,0.1",
 )
+SPEED = (  # Muon's rate is a share of a filter's size
+    "learning_rate=0.05..0.4",
+    "augment=none,light,medium",
+    "label_smoothing=0,0.09,0.2",
+    "dropout=0..0.5",
+    "weight_decay=0.00001..0.01",
+)
 FINE_TUNING = (
     "learning_rate=0.00003..0.003",
     "unfreeze=head,2,5,all",
@@ -124,9 +131,9 @@ def spoken(value: Value) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
-def usual_space(way: str, method: str) -> list[str]:
+def usual_space(name: str, way: str, method: str) -> list[str]:
     """What is searched where nothing was asked for, in the words of ``--search``."""
-    words = FROM_SCRATCH if way == "scratch" else FINE_TUNING
+    words = SPEED if name == "speed" else FROM_SCRATCH if way == "scratch" else FINE_TUNING
     return list(words[:IN_A_GRID] if method == "grid" else words)
 
 

@@ -22,6 +22,7 @@ from eyebright.verbs.making import choosing, gathering, learning
 from eyebright.verbs.making.choosing import Plan
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
+from eyebright.verbs.making.trying import try_plan
 from eyebright.verbs.making.work import Work
 from eyebright.verbs.tuning.space import Value
 
@@ -66,7 +67,7 @@ class Workbench:
                 f"{settings.model} is no network, and has no settings that a search could change: its fit chooses them. Leave "
                 f"it out, and see it beside a network by: eyebright train DATA --baselines {settings.model}"
             )
-        return plan.model_copy(update={"refit": False})
+        return plan.model_copy(update={"refit": False, "rival": None})
 
     def try_out(
         self, settings: TrainSettings, place: Path, on_event: OnEvent, *, seconds: float = math.inf
@@ -89,8 +90,7 @@ class Workbench:
             self._prepared[look] = work.pictures
             for oldest in list(self._prepared)[:-SIZES_KEPT]:
                 del self._prepared[oldest]
-            network, _ = learning.begun(work)
-            _, learned = learning.tried(work, network)
+            learned = try_plan(work).learned
         finally:
             shutil.rmtree(place, ignore_errors=True)
         held = learning.held_out_rows(work, learned)
@@ -158,7 +158,7 @@ def _value_used(name: str, asked: Any, work: Work) -> Value | None:
 
 def _dial_of(augment: Augment) -> str:
     """The dial that gives these changes, mirroring apart."""
-    plain = {"flip": False, "vertical": False}
+    plain = {"flip": False, "alternate": False, "vertical": False, "pad": 0}
     known = {"none": Augment(), **{name: dial(name, flip=False) for name in DIALS}}
     matching = (name for name, each in known.items() if each.model_copy(update=plain) == augment.model_copy(update=plain))
     return next(matching, "auto")
@@ -167,5 +167,5 @@ def _dial_of(augment: Augment) -> str:
 def _dropout_of(work: Work) -> float | None:
     from torch import nn
 
-    network, _ = learning.begun(work)
+    network, _ = work.fresh_network()
     return next((float(module.p) for module in network.modules() if isinstance(module, nn.Dropout)), None)

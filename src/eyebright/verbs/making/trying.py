@@ -1,0 +1,88 @@
+"""A network trained as the plan says: from scratch, or a head and then fine-tuning."""
+
+import dataclasses
+import time
+
+from eyebright.core.events import Note
+from eyebright.data.folds import group_folds, usable_folds
+from eyebright.models.network import PixelNetwork
+from eyebright.training.scratch import Learned, TrainingData, train_from_scratch
+from eyebright.training.transfer import TransferData, fine_tune, head_result, transfer_head
+from eyebright.verbs.making import budgeting, dialling
+from eyebright.verbs.making.choosing import TUNING_EPOCHS
+from eyebright.verbs.making.quick import SPEED
+from eyebright.verbs.making.work import Work
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """The trained network, where its weights came from, the data as it was trained on, and what came of it."""
+
+    work: Work
+    network: PixelNetwork
+    origin: str
+    data: TrainingData
+    learned: Learned
+
+
+def try_plan(work: Work) -> Tried:
+    """Trains by ``work.plan``; what the minutes decide is settled first, and replaces the plan."""
+    if work.plan.architecture.name == SPEED:
+        dialling.dial(work)
+    network, origin = work.fresh_network()
+    data, learned = _transfer(work, network) if work.plan.way == "transfer" else _from_scratch(work, network)
+    return Tried(work, network, origin, data, learned)
+
+
+def _from_scratch(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
+    data = TrainingData(work.pictures, work.held_out, work.classes, work.class_weights())
+    budgeting.settle(work, network, data, budgeting.most_epochs(data, work.plan.recipe, dialled=work.plan.dialled))
+    if work.plan.recipe.epochs == 0:
+        work.story(Note("One epoch does not fit into the minutes given; one is done all the same.", "warning"))
+        budgeting.adopt(work, work.plan.recipe.model_copy(update={"epochs": 1}))
+    learned = train_from_scratch(
+        network,
+        data,
+        work.plan.recipe,
+        refit=work.plan.refit,
+        checkpoints=work.run.checkpoints,
+        views=work.plan.views,
+        on_event=work.story,
+    )
+    return data, learned
+
+
+def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
+    started = time.monotonic()
+    features = work.embed(network)
+    labels = work.pictures.labels
+    folds, why = usable_folds(labels, work.units, work.settings.folds or work.settings.head_folds)
+    work.story.choose("folds of the head", str(folds), why)
+    data = TransferData(
+        work.pictures,
+        work.held_out,
+        work.classes,
+        work.class_weights(),
+        features=features,
+        folds=group_folds(labels, work.units, folds, work.settings.seed),
+        sampling=work.plan.recipe.sampling,
+    )
+    choice = transfer_head(network, data, checkpoints=work.run.checkpoints, on_event=work.story)
+    seconds = time.monotonic() - started
+    if work.plan.recipe.unfreeze == "head":
+        return data, head_result(data, choice, work.plan.recipe, seconds, "The head alone was asked for (--unfreeze head).")
+    budgeting.settle(work, network, data, TUNING_EPOCHS)
+    if work.plan.recipe.epochs == 0:
+        ended = "Fine-tuning was not tried: not one epoch fits into the time that is left. Give more --minutes for it."
+        return data, head_result(data, choice, work.plan.recipe, seconds, ended)
+    learned = fine_tune(
+        network,
+        data,
+        choice,
+        work.plan.recipe,
+        refit=work.plan.refit,
+        checkpoints=work.run.checkpoints,
+        head_seconds=seconds,
+        on_event=work.story,
+    )
+    return data, learned
