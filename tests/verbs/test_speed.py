@@ -1,5 +1,7 @@
 """``--model speed``: what the minutes buy is said with its reason, and what answers is the same in every form."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,9 @@ def test_it_learns_and_its_bundle_proves_itself(run):
 def test_the_views_travel_in_the_manifest_and_stand_in_the_report(run):
     manifest = read_bundle(run.bundle).manifest
     assert (manifest.views, manifest.views_below) == (quick.VIEWS, quick.BELOW)
-    assert tuple(report_of(run)["views"]) == quick.VIEWS
+    report = report_of(run)
+    assert (tuple(report["views"]), report["views_below"]) == (quick.VIEWS, quick.BELOW)
+    assert "less than 0.9 sure" in run.report_html.read_text(encoding="utf-8")
 
 
 def test_every_form_answers_alike_over_the_views(run, data):
@@ -161,3 +165,40 @@ def test_a_plateau_and_a_patience_are_told_how_the_validation_part_stands():
 
 def test_larger_pictures_come_in_smaller_batches():
     assert recipe(side=64).batch_size == 384  # a quarter: as much memory as 1,536 of 32 pixels
+
+
+# --- with everything else
+
+
+def test_folds_and_an_ensemble_distilled_are_made_of_it_as_of_any_network(data, tmp_path, quick):
+    run = trained(
+        data,
+        tmp_path / "run",
+        epochs=2,
+        flip="on",
+        folds=2,
+        ensemble="folds",
+        distil=True,
+        calibration=0.1,
+        learning_curve=True,
+    )
+    report = report_of(run)
+    assert report["training"]["cross_validation"]["folds"] is not None
+    assert report["training"]["learning_curve"] is not None
+    assert read_bundle(run.bundle).manifest.architecture.name == "speed"
+
+
+def test_a_search_keeps_its_capacity_and_its_mirroring(data, tmp_path, quick):
+    asked = {"model": "speed", "capacity": "narrow", "flip": "alternate", "epochs": 1, "device": "cpu", "precision": "fp32"}
+    eyebright.tune(data, out=tmp_path / "s", search=("learning_rate=0.1,0.3",), method="grid", parallel=1, **asked)
+    base = json.loads((tmp_path / "s" / "study.json").read_text(encoding="utf-8"))["base"]
+    assert {name: base[name] for name in ("model", "capacity", "flip")} == {
+        name: asked[name] for name in ("model", "capacity", "flip")
+    }
+
+
+def test_a_search_on_small_pictures_stays_with_the_network_of_its_first_trial(data, tmp_path, quick):
+    """A rate that is searched must not turn auto into the classic network for the other trials."""
+    asked = {"epochs": 1, "device": "cpu", "precision": "fp32", "capacity": "narrow", "flip": "off"}
+    eyebright.tune(data, out=tmp_path / "s", search=("learning_rate=0.1,0.3",), method="grid", parallel=1, **asked)
+    assert json.loads((tmp_path / "s" / "study.json").read_text(encoding="utf-8"))["base"]["model"] == "speed"

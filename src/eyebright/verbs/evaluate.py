@@ -75,6 +75,7 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
         leaked=chosen.leaked,
         majority=_majority(bundle),
         views=bundle.manifest.views,
+        views_below=bundle.manifest.views_below,
         seed=settings.seed,
     )
     rows = subgroups(predictions, source.columns, settings.subgroups, seed=settings.seed)

@@ -111,6 +111,8 @@ def answered_block(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d
 def activate_in_place(x: Tensor, slope: float) -> Tensor:
     """x * sigmoid(slope x) for ``x`` [n, c, h, w] with the channels last, in its own memory."""
     kernels.follow_torch()
-    channels = x.shape[1]
-    kernels.activate(flat(x), flat(x), np.ones(channels, np.float32), np.zeros(channels, np.float32), np.float32(slope))
+    n, channels, height, width = x.shape
+    long = _array(x.permute(0, 2, 3, 1).view(n * height, width * channels))  # longer rows are quicker, and all channels alike
+    ones, zeros = (np.full(long.shape[1], value, np.float32) for value in (1, 0))
+    kernels.activate(long, long, ones, zeros, np.float32(slope))
     return x

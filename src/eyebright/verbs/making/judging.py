@@ -32,6 +32,7 @@ def judge_model(settings: TrainSettings, material: Material, model: Model | Craf
         leaked=leaked_keys(material.split),
         majority=material.majority,
         views=model.plan.views.names,
+        views_below=model.plan.views.below,
         seed=settings.seed,
     )
     baselines = _baselines(settings, material, model.plan, run, story)
