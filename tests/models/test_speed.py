@@ -117,6 +117,13 @@ def test_short_rows_are_put_side_by_side_whatever_the_number_of_pictures():
 # --- layers
 
 
+@pytest.fixture
+def always(monkeypatch):
+    """Fused functions for few pictures too, and in float32, where they can be compared closely."""
+    monkeypatch.setattr(engine, "LEAST", 1)
+    monkeypatch.setattr(engine, "PRECISIONS", (torch.float32, torch.bfloat16))
+
+
 def both_ways(monkeypatch, make, x):
     """Output and gradients, and then the state, of the layer with the fused functions, and of the layer with torch's."""
     found = []
@@ -140,14 +147,14 @@ def both_ways(monkeypatch, make, x):
     ],
     ids=["block", "network", "deep network"],
 )
-def test_training_is_the_same_with_and_without_the_compiler(monkeypatch, make, shape):
+def test_training_is_the_same_with_and_without_the_compiler(always, monkeypatch, make, shape):
     """The state too: running means and variances, and how many batches they have seen."""
     (fused, state), (plain, expected) = both_ways(monkeypatch, make, random(*shape))
     assert all(distance(fused[name], plain[name]) < 1e-3 for name in plain)
     torch.testing.assert_close(state, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_gradient_by_the_pixels_is_torchs(monkeypatch):
+def test_a_gradient_by_the_pixels_is_torchs(always, monkeypatch):
     """As for adversarial examples of a network in training; the first layer then leaves its shortcut."""
     found = []
     for fused in (True, False):
@@ -159,7 +166,7 @@ def test_a_gradient_by_the_pixels_is_torchs(monkeypatch):
     assert distance(*found) < 1e-3
 
 
-def test_answers_in_bfloat16_without_gradients_are_those_of_torch(monkeypatch):
+def test_answers_in_bfloat16_without_gradients_are_those_of_torch(always, monkeypatch):
     network = speed(4, height=20, width=20, capacity="narrow")
     network.begin(torch.rand(20, 3, 20, 20))
     network.train()(torch.rand(16, 3, 20, 20))
@@ -169,6 +176,18 @@ def test_answers_in_bfloat16_without_gradients_are_those_of_torch(monkeypatch):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             found.append(network.eval()(torch.rand(6, 3, 20, 20, generator=torch.Generator().manual_seed(1)))[1])
     assert distance(*found) < 0.04  # six layers round, each by up to .004, and not at the same places
+
+
+@pytest.mark.parametrize(("n", "bf16", "expected"), [(128, True, True), (127, True, False), (128, False, False)])
+def test_few_pictures_and_float32_are_left_to_torch(n, bf16, expected):
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        assert engine.usable(torch.zeros(n, 3, 4, 4)) == expected
+
+
+def test_what_is_exported_is_torchs_own(monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not engine.usable(torch.zeros(128, 3, 4, 4))
 
 
 def test_whitened_patches_are_uncorrelated_and_of_equal_size():

@@ -6,10 +6,17 @@ import importlib
 import torch
 from torch import Tensor, nn
 
+LEAST = 128  # pictures
+PRECISIONS = (torch.bfloat16,)
+
 
 def usable(x: Tensor) -> bool:
-    """Whether the fused functions can take ``x``; torch's own, one by one, can take anything."""
-    return x.device.type == "cpu" and dtype_of(x) in (torch.float32, torch.bfloat16) and _compiler() and not _recorded()
+    """Whether the fused functions are worth having for ``x``; torch's own, one by one, can take anything.
+
+    They are 1.4 to 2 times as fast in bfloat16; in float32, or of few pictures, they would hardly earn back their compiling.
+    """
+    large = len(x) >= LEAST and dtype_of(x) in PRECISIONS
+    return x.device.type == "cpu" and large and not _recorded() and _compiler()
 
 
 def rounds(x: Tensor) -> bool:
