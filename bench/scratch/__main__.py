@@ -17,12 +17,10 @@ Data is found through EYEBRIGHT_DATA. Nothing else should run meanwhile; the loa
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.peers import python_of
 from bench.scratch import ours
 from bench.scratch.ours import Parts, Way
-from eyebright.core.files import cache_home, write_json
+from eyebright.core.files import write_json
 from eyebright.core.machine import environment
 
 HERE = Path(__file__).parent
@@ -115,7 +114,7 @@ def curve() -> list[dict[str, Any]]:
 
 def keras() -> list[dict[str, Any]]:
     with as_file(ours.load("cifar10", 32)) as data:
-        return peer(peers_python(), "keras_cnn.py", data, "0", str(KERAS_MINUTES))
+        return peer(python_of("scratch-peers", PEERS / "requirements.txt"), "keras_cnn.py", data, "0", str(KERAS_MINUTES))
 
 
 def profile() -> list[dict[str, Any]]:
@@ -147,18 +146,6 @@ def peer(python: str, script: str, *arguments: str) -> list[dict[str, Any]]:
     """What a peer's script prints, a row a line."""
     done = subprocess.run([python, str(PEERS / script), *arguments], check=True, stdout=subprocess.PIPE, text=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def peers_python() -> str:
-    """The Python of the peers' environment, which is made where it is missing or older than its requirements."""
-    place, wanted = cache_home() / "bench" / "scratch-peers", PEERS / "requirements.txt"
-    python, stamp = place / "bin" / "python", place / ".requirements"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
-        shutil.rmtree(place, ignore_errors=True)
-        venv.create(place, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
-        stamp.write_text(wanted.read_text())
-    return str(python)
 
 
 PARTS: dict[str, Callable[[], Any]] = {

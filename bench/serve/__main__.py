@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import socket
 import statistics
@@ -19,14 +18,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.peers import python_of
 from bench.serve.pictures import QUALITY, write_pictures
 from eyebright.core.events import silent
-from eyebright.core.files import cache_home, sha256, write_json
+from eyebright.core.files import sha256, write_json
 from eyebright.core.machine import environment
 from eyebright.verbs.making.imagenet import open_bundle
 
@@ -62,18 +61,6 @@ def servers(python: str) -> list[Server]:
         Server("LitServe, 2 workers of 1 thread", (*lit, "2", "1", "1"), "/predict", "base64"),
         Server("LitServe, batches of 8", (*lit, "1", "0", "8"), "/predict", "base64"),
     ]
-
-
-def peers_python() -> str:
-    """The Python of the peers' environment, which is made where it is missing or older than its requirements."""
-    place, wanted = cache_home() / "bench" / "serve-peers", PEERS / "requirements.txt"
-    python, stamp = place / "bin" / "python", place / ".requirements"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
-        shutil.rmtree(place, ignore_errors=True)
-        venv.create(place, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
-        stamp.write_text(wanted.read_text())
-    return str(python)
 
 
 @contextmanager
@@ -148,7 +135,7 @@ def main() -> None:
     given = parser.parse_args()
     bundle = open_bundle("imagenet", silent)
     model = bundle.form_file("onnx")
-    contenders = servers(peers_python())
+    contenders = servers(python_of("serve-peers", PEERS / "requirements.txt"))
     loads: dict[int, list[dict[str, dict[str, float]]]] = {clients: [] for clients in given.clients}
     processes = []
     with tempfile.TemporaryDirectory() as folder:

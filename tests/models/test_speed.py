@@ -9,8 +9,9 @@ from eyebright.core.errors import SettingsError
 from eyebright.models.network import parameter_count
 from eyebright.models.speed import engine, kernels
 from eyebright.models.speed import weight_gradient as gradients
+from eyebright.models.speed.arrays import rows
 from eyebright.models.speed.block import Block, Whitening
-from eyebright.models.speed.fused import FusedBlock, activate_in_place, rows
+from eyebright.models.speed.fused import FusedBlock, activate_in_place
 from eyebright.models.speed.network import CAPACITIES, WIDTHS, speed
 
 LAST = torch.channels_last

@@ -9,25 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from eyebright.models.speed import kernels
+from eyebright.models.speed.arrays import as_array, empty, flat, rows
 from eyebright.models.speed.weight_gradient import input_gradient, weight_gradient
-
-
-def rows(tensor: Tensor) -> np.ndarray:
-    """The tensor [n, c, h, w] with the channels last in memory, as an array [n, h, w, c]: no copy is made."""
-    return _array(tensor.permute(0, 2, 3, 1))  # n c h w -> n h w c
-
-
-def flat(tensor: Tensor) -> np.ndarray:
-    """As ``rows``, but [n * h * w, c]."""
-    return _array(tensor.permute(0, 2, 3, 1).view(-1, tensor.shape[1]))  # a view, or an error: kernels write into it
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
-
-
-def empty(n: int, channels: int, height: int, width: int, like: Tensor) -> Tensor:
-    return torch.empty((n, channels, height, width), dtype=like.dtype, memory_format=torch.channels_last)
 
 
 class FusedBlock(torch.autograd.Function):
@@ -112,7 +95,7 @@ def activate_in_place(x: Tensor, slope: float) -> Tensor:
     """x * sigmoid(slope x) for ``x`` [n, c, h, w] with the channels last, in its own memory."""
     kernels.follow_torch()
     n, channels, height, width = x.shape
-    long = _array(x.permute(0, 2, 3, 1).view(n * height, width * channels))  # longer rows are quicker, and all channels alike
+    long = as_array(x.permute(0, 2, 3, 1).view(n * height, width * channels))  # longer rows are quicker, and all channels alike
     ones, zeros = (np.full(long.shape[1], value, np.float32) for value in (1, 0))
     kernels.activate(long, long, ones, zeros, np.float32(slope))
     return x

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from eyebright.models.speed import kernels
+from eyebright.models.speed.arrays import empty, rows
 
 SHORT = 8  # pixels: longer rows gained little or lost
 ROW = 120  # places in a row of pictures
@@ -43,8 +44,6 @@ def weight_gradient_by(x: Tensor, weight: Tensor, gradient: Tensor, several: int
 
 def in_rows(pictures: Tensor, several: int) -> Tensor:
     """Pictures [n, c, h, w] in rows of ``several``, a column of zeros after each: [n / several, c, h, several * (w + 1)]."""
-    from eyebright.models.speed.fused import empty, rows
-
     n, channels, height, width = pictures.shape
     out = empty(-(-n // several), channels, height, several * (width + 1), pictures)
     kernels.side_by_side(rows(pictures), rows(out))
