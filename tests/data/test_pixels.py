@@ -10,7 +10,7 @@ from pictures import class_folders, noise, png
 from eyebright.core.errors import ImageError, ResourceError
 from eyebright.core.events import Phase, Progress
 from eyebright.core.preprocess import Preprocess
-from eyebright.data import pixels
+from eyebright.data import in_order, pixels
 from eyebright.data.folder import folder_source
 from eyebright.data.pixels import prepare_all
 from eyebright.data.source import Source
@@ -87,7 +87,7 @@ def test_events_come_at_most_ten_times_a_second_and_from_the_calling_thread():
 
 
 def test_few_pictures_are_in_flight_at_a_time(monkeypatch):
-    monkeypatch.setattr(pixels, "CHUNK", 1)
+    monkeypatch.setattr(in_order, "CHUNK", 1)
     reading, most, lock = [0], [0], threading.Lock()
 
     def counted(key):

@@ -7,6 +7,7 @@ import pytest
 
 from eyebright.core.report import CurvePoint
 from eyebright.render import plots
+from eyebright.render.illustrations import curve_plots
 from eyebright.render.plots import scores
 
 
@@ -66,6 +67,19 @@ def test_a_curve_s_metric_names_its_part_and_measure():
     points = [CurvePoint(stage="s", epoch=1, metrics={"loss": 1.0, "val_loss": 1.2, "val_f1_macro": 0.4, "lr": 0.1})]
     assert plots.curve_metrics(points) == ["loss", "f1_macro"]
     assert plots.curve_series(points, "loss") == {"training": ([1], [1.0]), "validation": ([1], [1.2])}
+
+
+def test_one_look_at_the_validation_part_is_not_called_the_best_of_several():
+    trash = fake_reports.trash()
+    points = [
+        CurvePoint(
+            stage="s", epoch=epoch, metrics={"train_loss": 2.0 / epoch} | ({"validation_loss": 0.6} if epoch == 9 else {})
+        )
+        for epoch in range(1, 10)
+    ]
+    looked_once = trash.model_copy(update={"training": trash.training.model_copy(update={"curves": points})})
+    assert [plot.title for plot in curve_plots(looked_once)] == ["Validation loss after epoch 9: 0.60"]
+    assert " was best in epoch " in next(curve_plots(trash)).title
 
 
 def test_the_area_of_guessing_is_a_half():

@@ -62,6 +62,8 @@ def _curve_finding(measure: str, series: dict[str, tuple[list[int], list[float]]
     word, value = words.metric_name(measure), values[best]
     shown = f"{value:.2f}" if measure == "loss" else f"{value * 100:.0f} %"
     subject = f"{part.capitalize()} {word if word.isupper() or word[-1].isdigit() else word.lower()}"
+    if len(steps) == 1:  # it was asked once, so nothing was best
+        return f"{subject} after epoch {steps[best]}: {shown}"
     return f"{subject} was best in epoch {steps[best]}: {shown}"
 
 
