@@ -31,13 +31,24 @@ def page() -> str:
 
 
 def _segments(found: dict[str, Any]) -> str:
-    rounds = found["segments"]["rounds"]
+    part = found["segments"]
+    rounds = part["rounds"]
     sides = list(rounds[0]["ours"])
     rows = []
     for number, row in enumerate(rounds, 1):
         rows.append([str(number), f"{row['port']:.2f}", *(f"{row['ours'][side]:.2f}" for side in sides), f"{row['load']:.1f}"])
     table = _table(["round", "port, 2,000 pictures", *(f"ours at {side} px, 1,536" for side in sides), "load"], rows)
-    return f"### A step\n\nSeconds (medians of 20 steps), one after the other: `python -m bench.scratch segments`.\n\n{table}\n"
+    ratios = [_steps_seconds(part["steps_ours"], row["ours"]) / (part["steps_port"] * row["port"]) for row in rounds]
+    steps = ", ".join(f"{count} at {side} px" for side, count in part["steps_ours"].items())
+    return (
+        f"### A step\n\nSeconds (medians of 20 steps), one after the other: `python -m bench.scratch segments`.\n\n{table}\n\n"
+        f"The whole recipe ({steps}) takes **{statistics.median(ratios):.2f}x** the port's {part['steps_port']} steps\n"
+        f"by these figures (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)}), views apart.\n"
+    )
+
+
+def _steps_seconds(counts: dict[str, int], seconds: dict[str, float]) -> float:
+    return sum(count * seconds[side] for side, count in counts.items())
 
 
 def _port(found: dict[str, Any]) -> str:

@@ -57,7 +57,13 @@ def segments() -> dict[str, Any]:
             port = peer(sys.executable, "port.py", data, "0", str(PORT_STEPS[-1]), str(STEPS))[-1]
             rounds.append({"port": port["step_seconds"], "ours": ours.segment(parts, CIFAR, STEPS), "load": load()})
             print(rounds[-1], flush=True)
-    return {"batch_port": 2000, "batch_ours": ours.recipe_of(parts, CIFAR, 0)[0].batch_size, "rounds": rounds}
+    return {
+        "batch_port": 2000,
+        "batch_ours": ours.recipe_of(parts, CIFAR, 0)[0].batch_size,
+        "steps_port": PORT_STEPS[-1],
+        "steps_ours": ours.steps_by_side(parts, CIFAR),
+        "rounds": rounds,
+    }
 
 
 def port() -> list[dict[str, Any]]:

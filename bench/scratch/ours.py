@@ -19,6 +19,7 @@ from eyebright.training.augment import to_batch
 from eyebright.training.fit import LabelledPictures, fit, outputs_of
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import Draws
+from eyebright.training.schedule import side_at
 from eyebright.training.step import Stepper
 from eyebright.verbs.making.quick import speed_recipe, views_of
 from eyebright.verbs.making.settings import TrainSettings
@@ -114,6 +115,14 @@ def train(parts: Parts, way: Way, seed: int, *, compare_views: bool = False) -> 
 
 def _right(logits: np.ndarray, labels: Labels) -> int:
     return int((logits.argmax(axis=1) == labels).sum())
+
+
+def steps_by_side(parts: Parts, way: Way) -> dict[int, int]:
+    """How many steps the whole recipe takes at each side."""
+    recipe, _ = recipe_of(parts, way, 0)
+    steps = way.epochs * round(len(parts.train) / recipe.batch_size)
+    sides = [side_at(recipe.sides, step / steps) or parts.side for step in range(steps)]
+    return {side: sides.count(side) for side in dict.fromkeys(sides)}
 
 
 def segment(parts: Parts, way: Way, steps: int) -> dict[int, float]:

@@ -11,7 +11,7 @@ from eyebright.verbs.making import budgeting
 from eyebright.verbs.making.work import Work
 
 # Steps from which a capacity is better than the one before (NOTES.md); fewer are spent better on a smaller network.
-WORTH = {"narrow": 0, "standard": 120, "wide": 360, "deep": 720}
+WORTH = {"narrow": 0, "standard": 120, "wide": 240, "deep": 720}
 CAPACITY = "capacity"  # the network's argument
 USUAL = "standard"  # where minutes do not decide
 TIMED_PICTURES = 512
