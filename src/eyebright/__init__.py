@@ -17,6 +17,7 @@ _PUBLIC = {
     "import_model": "eyebright.verbs.import_",
     "serve": "eyebright.serving.serve",
     "verify": "eyebright.verbs.verify",
+    "benchmark": "eyebright.verbs.benchmark",
     "compare": "eyebright.verbs.compare",
     "report": "eyebright.verbs.report",
     "doctor": "eyebright.verbs.doctor",

@@ -9,8 +9,12 @@ from eyebright.core.errors import MissingExtraError, ModelError
 from eyebright.core.predictor import Outputs, Predictor
 from eyebright.core.views import Views, averaged
 
-FormName = Literal["auto", "onnx", "torch", "handcrafted", "litert"]
-_PACKAGES = {"onnx": "onnxruntime", "torch": "torch", "handcrafted": "numpy", "litert": "ai_edge_litert"}
+FormName = Literal["auto", "onnx", "openvino", "torch", "handcrafted", "litert"]
+_PACKAGES = {
+    "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch", "handcrafted": "numpy", "litert": "ai_edge_litert",
+}  # fmt: skip
+_FILES = {"openvino": "onnx"}  # the form whose file it runs, where that is not its own
+_UNASKED = ("onnx", "torch", "handcrafted", "litert")  # what auto takes: the first that can run
 _REASONS = {
     "onnx": "ONNX starts quickest and needs no torch",
     "torch": "the bundle has no ONNX form",
@@ -29,17 +33,22 @@ def open_predictor(
 ) -> tuple[Predictor, str]:
     """A predictor with the bundle's views applied, and why it is of this form. ``waiting`` is of the threads of ONNX Runtime.
 
-    ``auto`` takes ONNX where the bundle has it: it starts quickest and needs no torch. Raises ``MissingExtraError`` where the
-    package for the form is missing, ``ModelError`` where the bundle has no such form or the file is refused.
+    ``auto`` takes ONNX where the bundle has it: it starts quickest and needs no torch. ``openvino`` runs the ONNX form, too.
+    Raises ``MissingExtraError`` where the package for the form is missing, ``ModelError`` where the bundle has no such form or
+    the file is refused.
     """
     chosen, why = _choose(bundle, form)
-    path = bundle.form_file(chosen)
+    path = bundle.form_file(_FILES.get(chosen, chosen))
     classes = bundle.manifest.classes
     predictor: Predictor
     if chosen == "onnx":
         from eyebright.backends.onnx_ import OnnxPredictor
 
         predictor = OnnxPredictor(path, classes, threads=threads, waiting=waiting)
+    elif chosen == "openvino":
+        from eyebright.backends.openvino_ import OpenvinoPredictor
+
+        predictor = OpenvinoPredictor(path, classes, threads=threads)
     elif chosen == "handcrafted":
         from eyebright.backends.handcrafted_ import HandcraftedPredictor
 
@@ -60,20 +69,30 @@ def open_predictor(
     return with_views(predictor, bundle.manifest.seen_in()), why
 
 
+def ways(bundle: Bundle) -> dict[str, bool]:
+    """Every name that ``open_predictor`` could be asked for with this bundle, and whether its package is installed."""
+    return {name: _installed(name) for name in _PACKAGES if _FILES.get(name, name) in bundle.manifest.forms}
+
+
 def _choose(bundle: Bundle, form: str) -> tuple[str, str]:
     if form != "auto":
         if form in _PACKAGES and not _installed(form):
-            raise MissingExtraError.for_extra(_extra(form), f"The form {form}")
+            raise MissingExtraError(how_to_get(form))
         return form, "it was asked for"
-    runnable = [name for name in _PACKAGES if name in bundle.manifest.forms and _installed(name)]
+    runnable = [name for name in _UNASKED if name in bundle.manifest.forms and _installed(name)]
     if not runnable:
         forms = list(bundle.manifest.forms)
         raise MissingExtraError.for_extra(_extra(forms[0]), f"A bundle with the forms {', '.join(forms)}")
     return runnable[0], _REASONS[runnable[0]]
 
 
+def how_to_get(form: str) -> str:
+    """The sentence for whoever lacks the package that ``form`` needs."""
+    return str(MissingExtraError.for_extra(_extra(form), f"The form {form}"))
+
+
 def _extra(form: str) -> str:
-    return "litert" if form == "litert" else "train"
+    return form if form in ("litert", "openvino") else "train"
 
 
 def _installed(form: str) -> bool:

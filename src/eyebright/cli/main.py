@@ -113,6 +113,13 @@ VERBS: dict[str, Verb] = {
         "eyebright.verbs.verify:run",
         "eyebright.cli.show.checks:show_verify",
     ),
+    "benchmark": Verb(
+        "Time every form of a model on this computer",
+        "eyebright benchmark runs/flowers-1",
+        "eyebright.verbs.benchmark:BenchmarkSettings",
+        "eyebright.verbs.benchmark:run",
+        "eyebright.cli.show.benchmark:show_benchmark",
+    ),
     "compare": Verb(
         "Compare two runs on the same test pictures, by paired figures",
         "eyebright compare runs/flowers-1 runs/flowers-2",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 _RECORDED = (
     *("eyebright", "numpy", "pillow", "onnxruntime", "numba", "torch", "torchvision", "timm", "onnx", "scipy"),
-    *("scikit-learn", "scikit-image", "optuna", "ai-edge-litert", "keras", "h5py"),
+    *("scikit-learn", "scikit-image", "optuna", "ai-edge-litert", "openvino", "keras", "h5py"),
 )
 
 

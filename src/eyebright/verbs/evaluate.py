@@ -29,7 +29,7 @@ class EvaluateSettings(Settings):
         None, help="Regular expression over the keys that names a picture's group, e.g. '(?P<group>person\\d+)_'."
     )
     subgroups: tuple[str, ...] = argument((), help="Columns of the table, such as site or sex, to give figures by.")
-    form: Literal["auto", "onnx", "torch", "handcrafted", "litert"] = argument(
+    form: Literal["auto", "onnx", "openvino", "torch", "handcrafted", "litert"] = argument(
         "auto", help="Which form of the model is judged."
     )
     threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
@@ -49,12 +49,12 @@ def evaluate(bundle: str | Path, data: str | Path, *, on_event: OnEvent = silent
 def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     """The evaluation that ``settings`` ask for."""
     from eyebright.backends.loop import predictions_of
-    from eyebright.backends.open import open_predictor
     from eyebright.data.audit import audit
     from eyebright.data.open import open_source
     from eyebright.evaluation import judge
     from eyebright.evaluation.subgroups import check_columns, subgroups
     from eyebright.verbs.making.imagenet import open_bundle
+    from eyebright.verbs.opening import open_quickest
 
     bundle = open_bundle(settings.bundle, on_event)
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
@@ -65,7 +65,8 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     for note in chosen.notes:
         on_event(Note(note, "warning"))
     relabelled = _relabelled(dataclasses.replace(source, samples=chosen.samples), bundle.manifest.classes)
-    predictor, why = open_predictor(bundle, form=settings.form, threads=settings.threads)
+    n = len(relabelled.samples)
+    predictor, why = open_quickest(bundle, form=settings.form, pictures=n, threads=settings.threads)
     on_event(Note(f"The {predictor.form} form is judged: {why}."))
     predictions = predictions_of(predictor, relabelled, relabelled.samples, bundle.manifest.preprocess, on_event=on_event)
     evaluation = judge(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from eyebright.core.bundle import Manifest
 from eyebright.core.decision import Decision
 from eyebright.core.errors import DataError, ImageError
-from eyebright.core.events import OnEvent, Phase, Progress, silent
+from eyebright.core.events import Choice, OnEvent, Phase, Progress, silent
 from eyebright.core.predictor import Predictor
 from eyebright.core.preprocess import Preprocess
 from eyebright.core.settings import Settings, argument
@@ -28,7 +28,9 @@ class PredictSettings(Settings):
     bundle: str = argument(help="A bundle's folder, a run's folder, or the word imagenet.", positional=True, min_length=1)
     images: tuple[str, ...] = argument(help="Pictures, or folders of pictures.", positional=True, min_length=1)
     top_k: int = argument(5, help="How many classes to name.", ge=1, le=1000)
-    form: Literal["auto", "onnx", "torch", "handcrafted", "litert"] = argument("auto", help="Which form of the model answers.")
+    form: Literal["auto", "onnx", "openvino", "torch", "handcrafted", "litert"] = argument(
+        "auto", help="Which form of the model answers."
+    )
     threads: int | None = argument(None, help="Threads for the arithmetic. Default: all cores.", ge=1, le=1024)
 
 
@@ -84,12 +86,13 @@ def predict(bundle: str | Path, *images: str | Path, on_event: OnEvent = silent,
 
 def run(settings: PredictSettings, on_event: OnEvent = silent) -> PredictResult:
     """The answers that ``settings`` ask for."""
-    from eyebright.backends.open import open_predictor
     from eyebright.verbs.making.imagenet import open_bundle
+    from eyebright.verbs.opening import open_quickest
 
     paths = list(_pictures(settings.images))
     bundle = open_bundle(settings.bundle, on_event)
-    predictor, _ = open_predictor(bundle, form=settings.form, threads=settings.threads)
+    predictor, why = open_quickest(bundle, form=settings.form, pictures=len(paths), threads=settings.threads)
+    on_event(Choice("form", predictor.form, why))
     on_event(Phase("Asking the model", len(paths)))
     decision = bundle.decision()
     results: list[PictureResult] = []
