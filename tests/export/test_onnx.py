@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 from eyebright.backends.onnx_ import OnnxPredictor
@@ -14,7 +15,7 @@ from eyebright.backends.torch_ import TorchPredictor
 from eyebright.core.errors import ModelError
 from eyebright.core.parity import require_parity
 from eyebright.core.predictor import Predictor
-from eyebright.export.onnx_ import write_onnx
+from eyebright.export.onnx_ import write_onnx, write_with_head
 from eyebright.models.cnn import cnn
 from eyebright.models.network import PixelNetwork
 
@@ -138,3 +139,34 @@ def test_a_graph_larger_than_a_file_may_be_is_a_model_error(tmp_path, monkeypatc
     with pytest.raises(ModelError, match="berries could not be written as ONNX"):
         write_onnx(network(), (12, 16), tmp_path / "model.onnx", classes=CLASSES, name="berries")
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_another_head_on_the_same_backbone_is_what_torch_would_write(written, tmp_path):
+    """A graph of three classes, given a head for five: as if the network had been exported with that head."""
+    classes = ("a", "b", "c", "d", "e")
+    other = network()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        other.head = nn.Linear(16, 5)
+    weight, bias = other.head.weight.detach().numpy(), other.head.bias.detach().numpy()
+    path = tmp_path / "model.onnx"
+    write_with_head(written.read_bytes(), weight, bias, (12, 16), path, classes=classes, name="letters")
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in model.graph.output] == ["logits", "features"]
+    assert json.loads({entry.key: entry.value for entry in model.metadata_props}["names"])["4"] == "e"
+    names = [tensor.name for tensor in model.graph.initializer]
+    assert len(names) == len(set(names))
+    reference, found = TorchPredictor(other, classes)(pixels(5)), OnnxPredictor(path, classes)(pixels(5))
+    np.testing.assert_allclose(found.logits, reference.logits, atol=1e-5)
+    np.testing.assert_allclose(found.features, reference.features, atol=1e-5)
+
+
+def test_a_graph_without_features_takes_no_head(tmp_path):
+    taken = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3])
+    given = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])
+    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["logits"])], "toy", [taken], [given])
+    content = helper.make_model(graph).SerializeToString()
+    with pytest.raises(ModelError, match="no features"):
+        write_with_head(content, np.eye(3), np.zeros(3), (1, 1), tmp_path / "a.onnx", classes=CLASSES, name="toy")
+    assert not (tmp_path / "a.onnx").exists()

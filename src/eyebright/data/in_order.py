@@ -16,14 +16,21 @@ AHEAD = 4  # tasks a thread that are under way
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, quick: float, name: str = "pictures"
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    quick: float,
+    name: str = "pictures",
+    chunk: int | None = None,
 ) -> Iterator[Result]:
     """``work(item)`` for each item, in their order.
 
     It begins in the calling thread, and goes over to ``threads`` threads, called ``name``, once an item took longer than
     ``quick`` seconds in the mean of two tasks in a row: threads pass the interpreter between them at each call that lets go of
-    it, and where those calls are short, two are slower than one. An error, or closing the iterator, stops every thread after
-    the item that it is at.
+    it, and where those calls are short, two are slower than one. With ``quick`` 0 threads begin at once. ``chunk`` items are
+    handed over together, ``CHUNK`` where it is not given. An error, or closing the iterator, stops every thread after the item
+    that it is at.
     """
     remaining = iter(items)
     stop = threading.Event()
@@ -31,8 +38,9 @@ def in_order(
     def some(task: tuple[Item, ...]) -> list[Result]:
         return [work(item) for item in task if not stop.is_set()]
 
-    tasks = iter(lambda: tuple(islice(remaining, CHUNK)), ())
-    yield from _alone(some, tasks, quick if threads > 1 else float("inf"))
+    tasks = iter(lambda: tuple(islice(remaining, chunk or CHUNK)), ())
+    if threads == 1 or quick > 0:
+        yield from _alone(some, tasks, quick if threads > 1 else float("inf"))
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:
         under_way: deque[Future[list[Result]]] = deque()

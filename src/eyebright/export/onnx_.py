@@ -9,8 +9,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from eyebright import __version__
 from eyebright.core.errors import ModelError
@@ -47,6 +49,45 @@ def write_onnx(network: Classifier, size: tuple[int, int], path: Path, *, classe
             f"{name} could not be written as ONNX ({type(error).__name__}). Its torch form is not touched."
         ) from error
     path.write_bytes(content)
+
+
+def write_with_head(
+    graph: bytes,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    size: tuple[int, int],
+    path: Path,
+    *,
+    classes: tuple[str, ...],
+    name: str,
+) -> None:
+    """Writes ``graph``, an ONNX file of ours whose backbone stays as it is, with another linear head: no exporter is needed.
+
+    ``weight`` is [classes, width] and ``bias`` [classes], as in torch. Raises ``ModelError`` where the graph has no features.
+    """
+    model = onnx.load_model_from_string(graph)
+    nodes = _leading_to(model.graph, "features")
+    if not nodes:
+        raise ModelError(f"The graph for {name} has no features to put a head on.")
+    head = [numpy_helper.from_array(weight, "head.weight"), numpy_helper.from_array(bias, "head.bias")]
+    nodes.append(helper.make_node("Gemm", ["features", "head.weight", "head.bias"], ["logits"], transB=1))
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used and not tensor.name.startswith("head.")]
+    features = next(output for output in model.graph.output if output.name == "features")
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(classes)])
+    made = helper.make_graph(nodes, model.graph.name, list(model.graph.input), [logits, features], [*kept, *head])
+    model.graph.CopyFrom(made)
+    path.write_bytes(_described(model, size, classes, name).SerializeToString())
+
+
+def _leading_to(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
+    """The nodes that ``output`` is computed by, in their order."""
+    wanted, found = {output}, []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            found.append(node)
+    return found[::-1]
 
 
 def _described(model: onnx.ModelProto, size: tuple[int, int], classes: tuple[str, ...], name: str) -> onnx.ModelProto:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save
 
 from eyebright.core.arrays import ByteBatch, Features
 from eyebright.core.errors import ResourceError
-from eyebright.core.events import OnEvent, Phase, silent
+from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.files import write_bytes
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import outputs_of
@@ -20,6 +20,9 @@ from eyebright.training.recipe import Recipe
 
 CACHE_LIMIT = 2 * 2**30  # bytes over all backbones; the files that were not used for longest go first
 BLOCK = 512  # pictures embedded before the cache is written: what an interruption may cost
+
+
+Embedder = Callable[[ByteBatch, Callable[[int], None]], Features]  # tells how many pictures are done as it goes
 
 
 class FeatureCache:
@@ -78,13 +81,25 @@ def embed(
     cache: FeatureCache,
     *,
     on_event: OnEvent = silent,
+    embedder: Embedder | None = None,
 ) -> Features:
-    """The features of each prepared picture, [n, width]; only those whose content the cache does not know are computed."""
-    unknown = [row for row, content in enumerate(contents) if cache.get(content) is None]
+    """The features of each prepared picture, [n, width]; only those whose content the cache does not know are computed.
+
+    ``embedder`` computes them where it is given, in the place of the network in torch.
+    """
+    unknown = unknown_rows(contents, cache)
     on_event(Phase("Embedding with the frozen backbone", len(unknown)))
     for start in range(0, len(unknown), BLOCK):
         rows = unknown[start : start + BLOCK]
-        _, found = outputs_of(network, pictures[rows], recipe, on_event=on_event, before=start)
+        if embedder is None:
+            _, found = outputs_of(network, pictures[rows], recipe, on_event=on_event, before=start)
+        else:
+            found = embedder(pictures[rows], lambda done, before=start: on_event(Progress(before + done)))  # type: ignore[misc]
         cache.add([contents[row] for row in rows], found)
     known = [cache.get(content) for content in contents]
     return np.stack([feature for feature in known if feature is not None])
+
+
+def unknown_rows(contents: Sequence[str], cache: FeatureCache) -> list[int]:
+    """The rows whose features have to be computed."""
+    return [row for row, content in enumerate(contents) if cache.get(content) is None]

@@ -1,5 +1,6 @@
 """The bundle of a network, with each form beside the proof that it is the same model."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from eyebright.core.errors import ModelError
 from eyebright.core.events import Note, OnEvent, Phase
 from eyebright.core.files import new_directory, write_bytes
 from eyebright.core.parity import require_parity
-from eyebright.export.onnx_ import write_onnx
-from eyebright.models.network import Classifier
+from eyebright.export.onnx_ import write_onnx, write_with_head
+from eyebright.models.network import Classifier, PixelNetwork
+from eyebright.verbs.making.embedding import backbone_name, kept_graph
 from eyebright.verbs.making.packing import Contents, complete, describe_form, make_probe
 
 TORCH_FILE, ONNX_FILE = "torch.safetensors", "model.onnx"
@@ -49,9 +51,24 @@ def _add_onnx(
 ) -> Parity | None:
     """Writes the ONNX form and returns its parity; None, with a warning, where torch cannot write this network as ONNX."""
     path = folder / ONNX_FILE
+    with contextlib.suppress(ModelError):
+        if _write_on_known_backbone(network, contents, path):
+            return require_parity(reference, OnnxPredictor(path, contents.classes), pixels)
     try:
         write_onnx(network, contents.preprocess.size, path, classes=contents.classes, name=contents.name)
     except ModelError as error:
         on_event(Note(f"{error} The bundle has the torch form only, and needs torch to predict.", "warning"))
         return None
     return require_parity(reference, OnnxPredictor(path, contents.classes), pixels)
+
+
+def _write_on_known_backbone(network: Classifier, contents: Contents, path: Path) -> bool:
+    """Writes the ONNX form by putting the head on the graph that features were computed with, if it is this backbone's."""
+    if not isinstance(network, PixelNetwork) or contents.architecture is None:
+        return False
+    graph = kept_graph(backbone_name(network, contents.architecture, contents.preprocess))
+    if graph is None:
+        return False
+    weight, bias = network.head.weight.detach().numpy(), network.head.bias.detach().numpy()
+    write_with_head(graph, weight, bias, contents.preprocess.size, path, classes=contents.classes, name=contents.name)
+    return True

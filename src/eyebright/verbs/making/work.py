@@ -1,13 +1,11 @@
 """What the steps of training share: the network, the prepared pictures of train and validation, and where things are kept."""
 
-import hashlib
-
 import numpy as np
 
 from eyebright.core import seeds
 from eyebright.core.arrays import Features, Logits
 from eyebright.core.decision import Decision
-from eyebright.core.files import cache_home, sha256_of_json
+from eyebright.core.files import cache_home
 from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.run import Run
 from eyebright.data.balance import class_weights
@@ -17,10 +15,11 @@ from eyebright.data.split import unit_names
 from eyebright.evaluation import fit_temperature
 from eyebright.models.catalogue import build_seeded, load_pretrained
 from eyebright.models.network import Classifier, PixelNetwork
-from eyebright.training.features import FeatureCache, embed
+from eyebright.training.features import FeatureCache, embed, unknown_rows
 from eyebright.training.fit import LabelledPictures, Pace, outputs_of
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
+from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_embedder
 from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
@@ -69,9 +68,14 @@ class Work:
     def embed(self, network: PixelNetwork) -> Features:
         """The frozen features of train and validation, from the cache where they are known."""
         recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})  # the head must fit the exported network: fp32
-        cache = FeatureCache(cache_home() / "features", _backbone_name(network, self.plan))
-        contents = self.material.contents(self.samples)
-        return embed(network, self.pictures.pictures, contents, recipe, cache, on_event=self.story)
+        name = backbone_name(network, self.plan.architecture, self.plan.preprocess)
+        cache = FeatureCache(cache_home() / "features", name)
+        contents, pictures = self.material.contents(self.samples), self.pictures.pictures
+        embedder = None
+        if unknown := unknown_rows(contents, cache):
+            embedder, why = quick_embedder(network, pictures[unknown[:WORTH_A_GRAPH]], recipe, name)
+            self.story.choose("backbone runs in", "torch" if embedder is None else "ONNX Runtime", why)
+        return embed(network, pictures, contents, recipe, cache, on_event=self.story, embedder=embedder)
 
     def class_weights(self) -> np.ndarray | None:
         """The weight of each class in training, or None where all weigh the same."""
@@ -107,11 +111,3 @@ class Work:
         """Takes ``plan`` for the rest of the run, and stores it."""
         self.plan = plan
         write_plan(plan, self.run.checkpoints / "plan.json")
-
-
-def _backbone_name(network: PixelNetwork, plan: Plan) -> str:
-    """A name that changes with anything that decides the features: weights, architecture, preprocessing."""
-    digest = hashlib.sha256()
-    for tensor in network.backbone.state_dict().values():
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return sha256_of_json([plan.architecture.model_dump(), plan.preprocess.model_dump(), digest.hexdigest()])[:32]

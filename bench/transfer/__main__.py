@@ -1,0 +1,139 @@
+"""Photographs to a bundle, beside fastai and plain logistic regression:  python -m bench.transfer [PART ...]
+
+Parts, all by default, each kept in bench/results/transfer.json as soon as it is there:
+
+``quick``    command to model, the default of ``train`` without fine-tuning, beside fastai's ``fine_tune`` and logistic
+             regression on frozen features of the same network: five grouped resplits of three sets, paired
+
+Data is found through EYEBRIGHT_DATA, as ``trashnet.zip``, ``rice_leaf.zip`` and ``chest_xray.zip``. Nothing else should run
+meanwhile; the load average is kept beside each figure.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.peers import python_of
+from eyebright.core.files import write_json
+from eyebright.core.machine import environment
+from eyebright.data.folds import group_folds
+from eyebright.data.open import open_source
+from eyebright.data.source import Source, group_of
+
+HERE = Path(__file__).parent
+PEERS = HERE / "peers"
+RESULTS = HERE.parent / "results" / "transfer.json"
+RESPLITS = 5
+FOLDS = 5  # a fifth of the groups is the test part of a resplit
+
+
+@dataclasses.dataclass(frozen=True)
+class Set:
+    """A set of photographs: its archive, how its groups are named, and fastai's epochs."""
+
+    file: str
+    group: str | None
+    epochs: int
+
+
+SETS = {
+    "trashnet": Set("trashnet.zip", None, 5),
+    "rice leaf": Set("rice_leaf.zip", None, 3),
+    "chest X-rays": Set("chest_xray.zip", r"(?P<group>person\d+|IM-\d+)", 5),
+}
+
+
+def quick() -> list[dict[str, Any]]:
+    python = python_of("transfer-peers", PEERS / "requirements.txt")
+    rows = []
+    for name, one in SETS.items():
+        for number, folder in enumerate(resplits(one)):
+            with folder as place:
+                ways = {
+                    "fastai": partial(
+                        peer, python, "fastai_tune.py", place, f"{place}/model.pkl", str(one.epochs), str(number)
+                    ),
+                    "logistic": partial(peer, python, "logistic.py", place, f"{place}/model.joblib"),
+                    "eyebright": partial(ours, place, number, "--unfreeze", "head"),
+                }
+                for way, made in ways.items():
+                    rows.append({"set": name, "resplit": number, "way": way, "load": os.getloadavg()[0]} | made())
+                    print({key: value for key, value in rows[-1].items() if key not in ("labels", "answers")}, flush=True)
+    return rows
+
+
+def resplits(one: Set) -> Iterator[tempfile.TemporaryDirectory[str]]:
+    """Folders of train/CLASS and test/CLASS, all parts of the set drawn anew, groups whole."""
+    source = open_source(str(Path(os.environ["EYEBRIGHT_DATA"], one.file)), group=one.group)
+    labels = np.array([sample.label for sample in source.samples])
+    groups = [group_of(sample) for sample in source.samples]
+    for number in range(RESPLITS):
+        folds = group_folds(labels, groups, FOLDS, number)
+        yield _written(source, folds == 0)
+
+
+def _written(source: Source, held_out: np.ndarray) -> "tempfile.TemporaryDirectory[str]":
+    place = tempfile.TemporaryDirectory()
+    for sample, out in zip(source.samples, held_out, strict=True):
+        folder = Path(place.name, "test" if out else "train", source.classes[sample.label])
+        folder.mkdir(parents=True, exist_ok=True)
+        content = source.read(sample.key)
+        assert isinstance(content, bytes)
+        (folder / re.sub(r"[^A-Za-z0-9._-]", "_", sample.key)).write_bytes(content)
+    return place
+
+
+def ours(folder: str, seed: int, *flags: str) -> dict[str, Any]:
+    """The command, to its bundle; its answers are those of its own test table. An empty cache: nothing is known before."""
+    with tempfile.TemporaryDirectory() as aside:
+        run = Path(aside, "run")
+        command = [sys.executable, "-m", "eyebright", "train", folder, "--out", str(run), "--seed", str(seed), "--json", *flags]
+        started = time.perf_counter()
+        surroundings = {**os.environ, "EYEBRIGHT_CACHE": str(Path(aside, "cache"))}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=surroundings)
+        seconds = time.perf_counter() - started
+        from eyebright.core.predictions import load_predictions
+
+        table = load_predictions(run / "predictions" / "test.safetensors")
+        answers = table.logits.argmax(axis=1)
+        return {
+            "seconds": seconds,
+            "labels": table.labels.tolist(),
+            "answers": answers.tolist(),
+            "classes": list(table.classes),
+        }
+
+
+def peer(python: str, script: str, *arguments: str) -> dict[str, Any]:
+    """What a peer's script prints last."""
+    done = subprocess.run([python, str(PEERS / script), *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+PARTS: dict[str, Callable[[], Any]] = {"quick": quick}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    for name in parser.parse_args().parts or PARTS:
+        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"schema": 1}
+        print(f"{name} ...", flush=True)
+        write_json(RESULTS, {**known, **environment(), name: PARTS[name]()})
+
+
+if __name__ == "__main__":
+    main()

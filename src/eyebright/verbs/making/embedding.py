@@ -1,0 +1,106 @@
+"""Features of the frozen backbone by the quickest means that gives the same ones; its graph is kept for the bundle."""
+
+import contextlib
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from eyebright.backends.features_ import GraphFeatures
+from eyebright.core.arrays import ByteBatch
+from eyebright.core.bundle import Architecture
+from eyebright.core.errors import ModelError, ResourceError
+from eyebright.core.files import cache_home, sha256_of_json, write_bytes
+from eyebright.core.machine import environment, usable_cores
+from eyebright.core.parity import TOLERANCE
+from eyebright.core.preprocess import Preprocess
+from eyebright.export.onnx_ import write_onnx
+from eyebright.models.network import PixelNetwork
+from eyebright.training.fit import outputs_of
+from eyebright.training.recipe import Recipe
+
+GRAPHS = "graphs"
+MOST_GRAPHS = 12  # kept; those that were not used for longest go first
+WORTH_A_GRAPH = 64  # unknown pictures from which the graph is used: fewer are done before it is open
+COMPARED = 4  # pictures whose features must be the network's own
+
+
+def backbone_name(network: PixelNetwork, architecture: Architecture, preprocess: Preprocess) -> str:
+    """A name that changes with anything that decides the features: weights, architecture, preprocessing."""
+    digest = hashlib.sha256()
+    for tensor in network.backbone.state_dict().values():
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return sha256_of_json([architecture.model_dump(), preprocess.model_dump(), digest.hexdigest()])[:32]
+
+
+def kept_graph(name: str) -> bytes | None:
+    """The graph that was kept under ``name`` by these versions of the packages that write it, or None."""
+    file = _file(name)
+    try:
+        content = file.read_bytes()
+        file.touch()
+    except OSError:
+        return None
+    return content
+
+
+def graph_of(network: PixelNetwork, size: tuple[int, int], name: str) -> bytes | None:
+    """The network as ONNX, kept or written now and kept; None where it cannot be written so."""
+    known = kept_graph(name)
+    if known is not None:
+        return known
+    with tempfile.TemporaryDirectory() as aside:
+        path = Path(aside, "backbone.onnx")
+        try:
+            write_onnx(network, size, path, classes=tuple(map(str, range(network.head.out_features))), name="backbone")
+        except ModelError:
+            return None
+        content = path.read_bytes()
+    with contextlib.suppress(ResourceError, OSError):  # a disk that refuses costs the next run some seconds, not this one
+        write_bytes(_file(name), content)
+        _forget_the_oldest()
+    return content
+
+
+def quick_embedder(network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, name: str) -> tuple[GraphFeatures | None, str]:
+    """What computes features quicker than the network in torch, and the reason in words; None where torch is to do it.
+
+    ``pictures`` are the first ``WORTH_A_GRAPH`` of those that have no features yet. The graph is taken only where it gives the
+    network's own features, to rounding, and is quicker on them.
+    """
+    if recipe.device != "cpu":
+        return None, f"torch computes on {recipe.device}"
+    if len(pictures) < WORTH_A_GRAPH:
+        return None, f"{len(pictures)} pictures are soon done"
+    size = (pictures.shape[2], pictures.shape[3])
+    graph = graph_of(network, size, name)
+    if graph is None:
+        return None, "the network cannot be written as a graph"
+    embedder = GraphFeatures(graph, threads=usable_cores())
+    some = pictures[:COMPARED]
+    expected = outputs_of(network, some, recipe)[1]
+    difference = float(np.abs(embedder(some) - expected).max())
+    if difference > TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        return None, f"ONNX Runtime's features differ by {difference:.2g}"
+    seconds = embedder.choose_batch(pictures)
+    started = time.perf_counter()
+    outputs_of(network, pictures[: WORTH_A_GRAPH // 2], recipe)
+    in_torch = (time.perf_counter() - started) / (WORTH_A_GRAPH // 2)
+    least = seconds[embedder.batch]
+    rates = f"{1 / least:.0f} pictures a second in ONNX Runtime, {1 / in_torch:.0f} in torch"
+    return (embedder, rates) if least < in_torch else (None, rates)
+
+
+def _file(name: str) -> Path:
+    versions = environment()["versions"]
+    assert isinstance(versions, dict)
+    writers = {package: versions.get(package) for package in ("eyebright", "torch", "onnx")}
+    return cache_home() / GRAPHS / f"{name}-{sha256_of_json(writers)[:12]}.onnx"
+
+
+def _forget_the_oldest() -> None:
+    files = sorted((cache_home() / GRAPHS).glob("*.onnx"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-MOST_GRAPHS]:
+        file.unlink(missing_ok=True)

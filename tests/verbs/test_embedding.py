@@ -1,0 +1,171 @@
+"""Features by the quickest means that gives the network's own, and a graph that is written once for a backbone."""
+
+import numpy as np
+import pytest
+import torch
+
+from eyebright.backends.features_ import GraphFeatures
+from eyebright.backends.onnx_ import OnnxPredictor
+from eyebright.backends.torch_ import TorchPredictor
+from eyebright.core.bundle import Architecture
+from eyebright.core.decision import Decision
+from eyebright.core.errors import ModelError
+from eyebright.core.preprocess import Preprocess
+from eyebright.models.catalogue import build_seeded
+from eyebright.training.fit import outputs_of
+from eyebright.training.recipe import Recipe
+from eyebright.verbs.making import bundling, embedding
+from eyebright.verbs.making.bundling import write_bundle
+from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_embedder
+from eyebright.verbs.making.packing import Contents
+
+SIDE = 12
+ARCHITECTURE = Architecture(name="cnn", arguments={"height": SIDE, "width": SIDE, "hidden": 16})
+PREPROCESS = Preprocess(height=SIDE, width=SIDE)
+RECIPE = Recipe(epochs=0)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """A cache of the test's own: no graph is known at its beginning."""
+    monkeypatch.setenv("EYEBRIGHT_CACHE", str(tmp_path / "cache"))
+
+
+def network(seed=0):
+    return build_seeded(ARCHITECTURE, 3, seed).eval()
+
+
+def pictures(count=70):
+    return np.random.default_rng(count).integers(0, 256, (count, 3, SIDE, SIDE), dtype=np.uint8)
+
+
+def name_of(some):
+    return backbone_name(some, ARCHITECTURE, PREPROCESS)
+
+
+def refuse(*arguments, **options):
+    raise ModelError("The exporter was asked.")
+
+
+def test_the_graph_gives_the_network_s_features_in_order_at_any_batch():
+    ours = network()
+    graph = graph_of(ours, (SIDE, SIDE), name_of(ours))
+    expected = outputs_of(ours, pictures(), RECIPE)[1]
+    for threads, batch in ((1, 1), (2, 4), (3, 16), (2, 100)):
+        heard = []
+        found = GraphFeatures(graph, threads=threads, batch=batch)(pictures(), heard.append)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+        assert heard[-1] == 70
+        assert heard == sorted(heard)
+
+
+def test_the_batch_that_was_quickest_is_taken():
+    ours = network()
+    embedder = GraphFeatures(graph_of(ours, (SIDE, SIDE), name_of(ours)), threads=1)
+    seconds = embedder.choose_batch(pictures(), (1, 2, 8))
+    assert list(seconds) == [1, 2, 8]
+    assert seconds[embedder.batch] == min(seconds.values())
+
+
+def test_a_graph_is_written_once_and_then_kept(monkeypatch):
+    ours = network()
+    first = graph_of(ours, (SIDE, SIDE), name_of(ours))
+    monkeypatch.setattr(embedding, "write_onnx", refuse)
+    assert graph_of(ours, (SIDE, SIDE), name_of(ours)) == first
+    assert graph_of(network(seed=1), (SIDE, SIDE), name_of(network(seed=1))) is None  # another backbone: it would be written
+
+
+def test_the_oldest_graphs_go(monkeypatch):
+    monkeypatch.setattr(embedding, "MOST_GRAPHS", 2)
+    names = []
+    for seed in range(3):
+        names.append(name_of(network(seed)))
+        graph_of(network(seed), (SIDE, SIDE), names[-1])
+    assert [kept_graph(name) is not None for name in names] == [False, True, True]
+
+
+def test_a_disk_that_refuses_costs_only_the_cache(monkeypatch):
+    def full(path, content):
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(embedding, "write_bytes", full)
+    ours = network()
+    assert graph_of(ours, (SIDE, SIDE), name_of(ours)) is not None
+    assert kept_graph(name_of(ours)) is None
+
+
+def test_the_quicker_way_is_taken_and_both_rates_are_said(monkeypatch):
+    ours = network()
+    monkeypatch.setattr(GraphFeatures, "choose_batch", lambda self, some: {self.batch: 1e-9})
+    embedder, why = quick_embedder(ours, pictures(64), RECIPE, name_of(ours))
+    assert embedder is not None
+    assert "in ONNX Runtime" in why
+    monkeypatch.setattr(GraphFeatures, "choose_batch", lambda self, some: {self.batch: 10.0})
+    embedder, why = quick_embedder(ours, pictures(64), RECIPE, name_of(ours))
+    assert embedder is None
+    assert why.startswith("0 pictures a second in ONNX Runtime")
+
+
+def test_a_graph_with_other_features_is_not_used():
+    ours, other = network(0), network(1)
+    graph_of(other, (SIDE, SIDE), name_of(ours))  # kept under the wrong name
+    embedder, why = quick_embedder(ours, pictures(64), RECIPE, name_of(ours))
+    assert embedder is None
+    assert "features differ by" in why
+
+
+def test_few_pictures_another_device_and_what_cannot_be_written_stay_with_torch(monkeypatch):
+    ours = network()
+    assert quick_embedder(ours, pictures(63), RECIPE, name_of(ours)) == (None, "63 pictures are soon done")
+    elsewhere = RECIPE.model_copy(update={"device": "cuda"})
+    assert quick_embedder(ours, pictures(64), elsewhere, name_of(ours)) == (None, "torch computes on cuda")
+    monkeypatch.setattr(embedding, "write_onnx", refuse)
+    assert quick_embedder(ours, pictures(64), RECIPE, name_of(ours)) == (None, "the network cannot be written as a graph")
+
+
+def contents(classes):
+    return Contents(
+        name="toy",
+        classes=classes,
+        preprocess=PREPROCESS,
+        architecture=ARCHITECTURE,
+        decision=Decision(temperature=1.0),
+        split=None,
+        provenance={},
+        card="# toy\n",
+    )
+
+
+def same_answers(bundle, ours, classes):
+    pixels = pictures(5).astype(np.float32) / 255
+    found = OnnxPredictor(bundle / "model.onnx", classes)(pixels)
+    expected = TorchPredictor(ours, classes)(pixels)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
+    np.testing.assert_allclose(found.features, expected.features, atol=1e-5)
+
+
+def test_a_bundle_takes_the_known_graph_with_its_own_head(tmp_path, monkeypatch):
+    graph_of(network(), (SIDE, SIDE), name_of(network()))
+    monkeypatch.setattr(bundling, "write_onnx", refuse)
+    ours, classes = network(), tuple("abcde")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        ours.head = torch.nn.Linear(16, 5)
+    write_bundle(ours, contents(classes), tmp_path / "bundle", lambda event: None)
+    same_answers(tmp_path / "bundle", ours, classes)
+
+
+def test_a_backbone_that_was_trained_further_is_written_anew(tmp_path):
+    ours, classes = network(), tuple("abc")
+    graph_of(ours, (SIDE, SIDE), name_of(ours))
+    with torch.no_grad():
+        next(ours.backbone.parameters()).add_(0.01)
+    write_bundle(ours, contents(classes), tmp_path / "bundle", lambda event: None)
+    same_answers(tmp_path / "bundle", ours, classes)
+
+
+def test_a_wrong_graph_in_the_cache_does_not_spoil_a_bundle(tmp_path):
+    ours, classes = network(), tuple("abc")
+    graph_of(network(1), (SIDE, SIDE), name_of(ours))
+    write_bundle(ours, contents(classes), tmp_path / "bundle", lambda event: None)
+    same_answers(tmp_path / "bundle", ours, classes)
