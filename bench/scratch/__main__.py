@@ -14,7 +14,6 @@ Parts, all by default, each kept in bench/results/scratch.json as soon as it is 
 Data is found through EYEBRIGHT_DATA. Nothing else should run meanwhile; the load average is kept beside each figure.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -28,11 +27,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.parts import run_parts
 from bench.peers import python_of
 from bench.scratch import ours
 from bench.scratch.ours import Parts, Way
-from eyebright.core.files import write_json
-from eyebright.core.machine import environment
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
@@ -160,14 +158,5 @@ PARTS: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    for name in parser.parse_args().parts or PARTS:
-        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"schema": 1}
-        print(f"{name} ...", flush=True)
-        write_json(RESULTS, {**known, **environment(), name: PARTS[name]()})
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(PARTS, RESULTS, __doc__)

@@ -9,7 +9,6 @@ Data is found through EYEBRIGHT_DATA, as ``trashnet.zip``, ``rice_leaf.zip`` and
 meanwhile; the load average is kept beside each figure.
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -25,9 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.parts import run_parts
 from bench.peers import python_of
-from eyebright.core.files import write_json
-from eyebright.core.machine import environment
 from eyebright.data.folds import group_folds
 from eyebright.data.open import open_source
 from eyebright.data.source import Source, group_of
@@ -126,14 +124,5 @@ def peer(python: str, script: str, *arguments: str) -> dict[str, Any]:
 PARTS: dict[str, Callable[[], Any]] = {"quick": quick}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    for name in parser.parse_args().parts or PARTS:
-        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"schema": 1}
-        print(f"{name} ...", flush=True)
-        write_json(RESULTS, {**known, **environment(), name: PARTS[name]()})
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(PARTS, RESULTS, __doc__)

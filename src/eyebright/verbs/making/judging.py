@@ -5,6 +5,7 @@ from eyebright.backends.loop import predictions_of
 from eyebright.backends.open import with_views
 from eyebright.backends.torch_ import TorchPredictor
 from eyebright.core.events import Choice, OnEvent, Phase
+from eyebright.core.memory import keep_memory, release_memory
 from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.predictor import Predictor
 from eyebright.core.report import Evaluation, Figure
@@ -23,7 +24,9 @@ from eyebright.verbs.making.story import Story
 def judge_model(settings: TrainSettings, material: Material, model: Model | Crafted, run: Run, story: Story) -> Evaluation:
     """The figures on the test part, the subgroups' and the baselines' too; the predictions behind them are stored."""
     story(Phase("Measuring on the test pictures"))
+    keep_memory()  # batches of the same size follow one another: eager torch takes twice as long where it is given back
     predictions = _test_predictions(material, model, run, story)
+    release_memory()
     save_predictions(predictions, run.predictions / "test.safetensors")
     evaluation = judge(
         predictions,
