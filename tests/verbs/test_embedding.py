@@ -114,6 +114,19 @@ def test_a_graph_with_other_features_is_not_used():
     assert "features differ by" in why
 
 
+def test_half_a_graph_in_the_cache_costs_time_but_no_run(tmp_path):
+    ours, classes = network(), tuple("abc")
+    content = graph_of(ours, (SIDE, SIDE), name_of(ours))
+    file = embedding._file(name_of(ours))
+    file.write_bytes(content[: len(content) // 2])
+    write_bundle(ours, contents(classes), tmp_path / "bundle", lambda event: None)
+    same_answers(tmp_path / "bundle", ours, classes)
+    embedder, why = quick_embedder(ours, pictures(64), RECIPE, name_of(ours))
+    assert embedder is None
+    assert "cannot be opened" in why
+    assert not file.exists()
+
+
 def test_few_pictures_another_device_and_what_cannot_be_written_stay_with_torch(monkeypatch):
     ours = network()
     assert quick_embedder(ours, pictures(63), RECIPE, name_of(ours)) == (None, "63 pictures are soon done")

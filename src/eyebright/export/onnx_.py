@@ -65,7 +65,10 @@ def write_with_head(
 
     ``weight`` is [classes, width] and ``bias`` [classes], as in torch. Raises ``ModelError`` where the graph has no features.
     """
-    model = onnx.load_model_from_string(graph)
+    try:
+        model = onnx.load_model_from_string(graph)
+    except Exception as error:  # protobuf's DecodeError; its module is not to be relied on
+        raise ModelError(f"The graph for {name} is damaged ({type(error).__name__}).") from None
     nodes = _leading_to(model.graph, "features")
     if not nodes:
         raise ModelError(f"The graph for {name} has no features to put a head on.")

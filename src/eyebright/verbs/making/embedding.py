@@ -78,7 +78,11 @@ def quick_embedder(network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, n
     graph = graph_of(network, size, name)
     if graph is None:
         return None, "the network cannot be written as a graph"
-    embedder = GraphFeatures(graph, threads=usable_cores())
+    try:
+        embedder = GraphFeatures(graph, threads=usable_cores())
+    except ModelError as error:  # half a file in the cache
+        _file(name).unlink(missing_ok=True)
+        return None, str(error)
     some = pictures[:COMPARED]
     expected = outputs_of(network, some, recipe)[1]
     difference = float(np.abs(embedder(some) - expected).max())
