@@ -6,7 +6,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from eyebright.training.head import STRENGTHS, LinearHead, choose_strength, fit_head, mean_log_loss
+from eyebright.training.head import STRENGTHS, LinearHead, choose_strength, fit_head, mean_log_loss, with_mirrored_if_better
 
 
 def clusters(n=300, width=12, classes=4, *, seed=0, spread=2.0):
@@ -189,3 +189,56 @@ def test_a_weighted_loss_is_the_weighted_mean_and_survives_large_logits():
     logits = np.array([[1000, 0], [0, np.log(3)]], dtype=np.float32)
     # The first is sure and right: 0. The second gives 1 / (1 + 3) to its class: ln 4. Weights 3 and 1: ln 4 / 4
     assert mean_log_loss(logits, np.array([0, 0]), np.array([3.0, 1.0])) == pytest.approx(np.log(4) / 4, rel=1e-6)
+
+
+# --- mirror images
+
+
+def sides(n=240, *, arrow=False):
+    """Two shapes, each seen from a side that tells nothing; with ``arrow`` the side is a third class's meaning."""
+    generator = np.random.default_rng(3)
+    labels, side = np.arange(n) % 2, generator.choice([-1.0, 1.0], n)
+    if arrow:
+        labels, side = np.arange(n) % 3, np.where(np.arange(n) % 3 == 2, 1.0, -1.0)
+    features = generator.normal(0, 0.6, (n, 30)).astype(np.float32)
+    features[:, 0] += 2.0 * (labels == 1)
+    features[:, 1] += side
+    mirrored = features + generator.normal(0, 0.6, features.shape).astype(np.float32)
+    mirrored[:, 0] = features[:, 0] + generator.normal(0, 0.6, n)
+    mirrored[:, 1] = -features[:, 1]
+    return features, mirrored, labels
+
+
+def test_mirror_images_are_learned_from_where_that_helps_out_of_fold():
+    features, mirrored, labels = sides(60)
+    folds = np.arange(60) // 2 % 5
+    without = choose_strength(features, labels, 2, folds, strengths=(0.01,))
+    found = with_mirrored_if_better(without, features, labels, 2, folds, mirrored)
+    assert found.mirrored
+    assert found.loss < without.loss
+    held = folds == 3
+    twice = np.concatenate([features[~held], mirrored[~held]]), np.concatenate([labels[~held]] * 2)
+    by_hand = fit_head(*twice, 2, strength=0.01)
+    np.testing.assert_allclose(found.out_of_fold[held], by_hand(features[held]), atol=0.05)
+
+
+def test_mirror_images_that_mean_something_else_are_left_out():
+    features, mirrored, labels = sides(arrow=True)
+    folds = np.arange(240) // 3 % 5
+    without = choose_strength(features, labels, 3, folds, strengths=(0.01,))
+    found = with_mirrored_if_better(without, features, labels, 3, folds, mirrored)
+    assert not found.mirrored
+    assert found.out_of_fold is without.out_of_fold
+    assert "without" in found.why
+
+
+def test_mirror_images_are_never_asked_about_and_never_seen_with_their_pictures_fold():
+    """The labels of one fold are turned round: its own answers may not change, all others do."""
+    features, mirrored, labels = sides()
+    folds = np.arange(240) // 2 % 4
+    honest = choose_strength(features, labels, 2, folds, mirrored=mirrored, strengths=(0.01,)).out_of_fold
+    lies = labels.copy()
+    lies[folds == 1] = 1 - lies[folds == 1]
+    planted = choose_strength(features, lies, 2, folds, mirrored=mirrored, strengths=(0.01,)).out_of_fold
+    np.testing.assert_allclose(planted[folds == 1], honest[folds == 1], atol=1e-4)
+    assert np.abs(planted[folds != 1] - honest[folds != 1]).max() > 0.5

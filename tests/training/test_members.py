@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from eyebright.training.fit import fit
+from eyebright.training.fit import LabelledPictures, fit
 from eyebright.training.head import fit_head
 from eyebright.training.members import head_on_features, shares_of_training, train_member
 from eyebright.training.recipe import Recipe
@@ -98,7 +98,14 @@ def test_more_pictures_make_a_better_head():
     labels = np.arange(400) % 2
     features = generator.normal(size=(400, 40)).astype(np.float32)
     features[:, 0] += labels
-    train = head_on_features(features, labels, 2, strength=0.1)
+    data = TransferData(
+        LabelledPictures(np.zeros((400, 3, 1, 1), np.uint8), labels, np.zeros(400, np.uint64)),
+        np.zeros(400, dtype=bool),
+        2,
+        features=features,
+        folds=np.arange(400) % 2,
+    )
+    train = head_on_features(data, 0.1)
     found = shares(labels, [str(row) for row in range(400)], np.arange(400) // 2 % 4, train)
     right = [float((share.logits.argmax(axis=1) == labels).mean()) for share in found]
     assert right[-1] > right[0]

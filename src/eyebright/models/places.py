@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from eyebright.models.depths import SeveralDepths, side_by_side
+from eyebright.models.network import PixelNetwork
+
 KEPT = 32  # of the last maps. A class token reads its patches at most some ten operations before the end.
 LAYERS_AFTER = 16  # with weights, from the map to the logits: a last block of attention has up to 11, a lost grid is 38 away
 PREFIX = 8  # tokens before the patches: a class token, a distillation token, four registers (Darcet et al. 2024)
@@ -99,9 +102,14 @@ def last_maps(network: nn.Module, pixels: Tensor, score: Callable[[Any], Tensor]
     ``score`` makes one number of the network's outputs. In a network that answers from its class token alone, this is the norm
     before the last attention: what comes later at the patches' places has no part in the answer.
 
+    Where features come from several depths, their maps are one layer on the finest grid; what a map gives to
+    the next is left out.
+
     None where the network keeps no places (dense layers alone), and where ours are known for its early layers only: more than
     ``LAYERS_AFTER`` layers later, another grid decided.
     """
+    if isinstance(network, PixelNetwork) and isinstance(network.backbone, SeveralDepths):
+        return _maps_of_depths(network, network.backbone, pixels, score)
     pixels = pixels.detach().requires_grad_(True)  # so that a frozen network has gradients too
     with torch.enable_grad(), _Watch(len(pixels)) as watch:
         total = score(network(pixels))
@@ -115,3 +123,15 @@ def last_maps(network: nn.Module, pixels: Tensor, score: Callable[[Any], Tensor]
     ]
     used = [pair for pair in pairs if bool(pair[1].any())]
     return (used or pairs)[-1]
+
+
+def _maps_of_depths(
+    network: PixelNetwork, backbone: SeveralDepths, pixels: Tensor, score: Callable[[Any], Tensor]
+) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        layer = side_by_side(backbone.maps(network.prepare(pixels)))
+    layer.requires_grad_(True)
+    with torch.enable_grad():
+        features = layer.mean((2, 3))
+        (slope,) = torch.autograd.grad(score((network.head(features), features)), layer)
+    return layer.detach(), slope

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
@@ -16,6 +16,7 @@ from eyebright.core.arrays import Features, Labels, Logits
 # once two weaker strengths in a row were worse.
 STRENGTHS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 ITERATIONS = 100
+HARMED = 3.0  # standard errors: 1 in 700 by chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +33,16 @@ class LinearHead:
 
 @dataclasses.dataclass(frozen=True)
 class HeadChoice:
-    """The strength chosen, with the out-of-fold logits it gave and the mean log loss of each strength that was tried."""
+    """The strength chosen, with the out-of-fold logits it gave and the mean log loss of each strength that was tried.
+
+    ``mirrored`` says whether mirror images are learned from too, ``why`` the reason in words.
+    """
 
     strength: float
     out_of_fold: Logits
     losses: dict[float, float]
+    mirrored: bool = False
+    why: str = ""
 
     @property
     def loss(self) -> float:
@@ -44,12 +50,17 @@ class HeadChoice:
         return self.losses[self.strength]
 
 
-def mean_log_loss(logits: Logits, labels: Labels, weights: np.ndarray | None = None) -> float:
-    """The mean negative log probability of the true class, in nats; weighted where ``weights`` are given."""
+def log_losses(logits: Logits, labels: Labels) -> Float64[np.ndarray, "n"]:
+    """The negative log probability of each row's true class, in nats."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1))
-    losses = log_sum - shifted[np.arange(len(labels)), labels]
-    return float(np.average(losses, weights=weights))
+    losses: np.ndarray = log_sum - shifted[np.arange(len(labels)), labels]
+    return losses
+
+
+def mean_log_loss(logits: Logits, labels: Labels, weights: np.ndarray | None = None) -> float:
+    """The mean negative log probability of the true class, in nats; weighted where ``weights`` are given."""
+    return float(np.average(log_losses(logits, labels), weights=weights))
 
 
 class HeadProblem:
@@ -118,14 +129,32 @@ def _objective(
 
 
 def fit_head(
-    features: Features, labels: Labels, classes: int, *, strength: float, row_weights: np.ndarray | None = None
+    features: Features,
+    labels: Labels,
+    classes: int,
+    *,
+    strength: float,
+    row_weights: np.ndarray | None = None,
+    mirrored: Features | None = None,
 ) -> LinearHead:
     """The head of least weighted mean log loss + strength/2 times the squared weights of the standardised features.
 
-    The scale is folded into the weights, so the head takes the features as they are.
+    The scale is folded into the weights, so the head takes the features as they are. ``mirrored`` are the features of the same
+    pictures in the mirror, learned from as well.
     """
+    problem = with_mirrored(features, labels, row_weights, mirrored, classes)
     with threadpool_limits(limits=1, user_api="blas"):
-        return HeadProblem(features, labels, classes, row_weights).fit(np.arange(len(labels)), strength)[0]
+        return HeadProblem(*problem).fit(np.arange(len(problem[1])), strength)[0]
+
+
+def with_mirrored(
+    features: Features, labels: Labels, row_weights: np.ndarray | None, mirrored: Features | None, classes: int
+) -> tuple[Features, Labels, int, np.ndarray | None]:
+    """What a ``HeadProblem`` takes: the rows, then those of the mirror images where there are any."""
+    if mirrored is None:
+        return features, labels, classes, row_weights
+    weights = None if row_weights is None else np.concatenate([row_weights, row_weights])
+    return np.concatenate([features, mirrored]), np.concatenate([labels, labels]), classes, weights
 
 
 def choose_strength(
@@ -135,20 +164,23 @@ def choose_strength(
     folds: Int64[np.ndarray, "n"],
     *,
     row_weights: np.ndarray | None = None,
+    mirrored: Features | None = None,
     strengths: Sequence[float] = STRENGTHS,
     on_step: Callable[[int], None] = lambda done: None,
 ) -> HeadChoice:
     """The strength whose out-of-fold log loss is least: ``folds`` says in which fold each row is held out.
 
+    ``mirrored`` are the features of the same pictures in the mirror: learned from where the picture is, never asked about.
     Folds are fitted side by side, each on one core: these products are too small to be shared between cores.
     """
-    problem = HeadProblem(features, labels, classes, row_weights)
+    problem = HeadProblem(*with_mirrored(features, labels, row_weights, mirrored, classes))
+    seen_in = folds if mirrored is None else np.concatenate([folds, folds])
     starts: dict[int, np.ndarray] = {}
     losses: dict[float, float] = {}
     logits_of: dict[float, Logits] = {}
 
     def fit_fold(number: int) -> tuple[int, LinearHead]:
-        head, starts[number] = problem.fit(np.flatnonzero(folds != number), strength, starts.get(number))
+        head, starts[number] = problem.fit(np.flatnonzero(seen_in != number), strength, starts.get(number))
         return number, head
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -163,3 +195,39 @@ def choose_strength(
             if list(losses).index(best) <= done - 2:
                 break
     return HeadChoice(best, logits_of[best], losses)
+
+
+def with_mirrored_if_better(
+    choice: HeadChoice,
+    features: Features,
+    labels: Labels,
+    classes: int,
+    folds: Int64[np.ndarray, "n"],
+    mirrored: Features,
+    *,
+    row_weights: np.ndarray | None = None,
+) -> HeadChoice:
+    """``choice``, or the same strength learned from mirror images too, where its out-of-fold log loss is lower.
+
+    No class may pay for it: one whose pictures are known worse, by ``HARMED`` standard errors of the mean difference, changes
+    its meaning in the mirror, as an arrow does.
+    """
+    other = choose_strength(
+        features, labels, classes, folds, row_weights=row_weights, mirrored=mirrored, strengths=(choice.strength,)
+    )
+    losses = f"out-of-fold log loss {other.loss:.3f} with them, {choice.loss:.3f} without"
+    harmed = _harmed(log_losses(other.out_of_fold, labels) - log_losses(choice.out_of_fold, labels), labels)
+    if other.loss < choice.loss and harmed is None:
+        return dataclasses.replace(choice, out_of_fold=other.out_of_fold, losses=other.losses, mirrored=True, why=losses)
+    why = losses if harmed is None else f"{losses}; class {harmed} is known worse with them"
+    return dataclasses.replace(choice, why=why)
+
+
+def _harmed(differences: np.ndarray, labels: Labels) -> int | None:
+    """The first class whose mean difference is above zero by ``HARMED`` standard errors, or None."""
+    for label in np.unique(labels):
+        own = differences[labels == label]
+        error = own.std() / np.sqrt(len(own))
+        if len(own) > 1 and own.mean() > HARMED * error > 0:
+            return int(label)
+    return None

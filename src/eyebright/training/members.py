@@ -9,11 +9,10 @@ from jaxtyping import Bool, Int64
 from torch import nn
 
 from eyebright.core import seeds
-from eyebright.core.arrays import Features, Labels, Logits
+from eyebright.core.arrays import Labels, Logits
 from eyebright.core.events import OnEvent, silent
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import fit
-from eyebright.training.head import fit_head
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import TrainingData
 from eyebright.training.transfer import TransferData, set_head
@@ -41,9 +40,7 @@ def train_member(
     """
     if strength is not None:
         assert isinstance(data, TransferData)
-        weights = None if data.row_weights is None else data.row_weights[rows]
-        labels = data.pictures.labels[rows]
-        set_head(network, fit_head(data.features[rows], labels, data.classes, strength=strength, row_weights=weights))
+        set_head(network, data.head(rows, strength))
     if recipe.epochs:
         fit(
             network,
@@ -122,13 +119,6 @@ def _smallest(ranks: np.ndarray, labels: Labels, eligible: np.ndarray, fraction:
     return chosen
 
 
-def head_on_features(
-    features: Features, labels: Labels, classes: int, *, strength: float, row_weights: np.ndarray | None = None
-) -> Callable[[np.ndarray, np.ndarray], Logits]:
+def head_on_features(data: TransferData, strength: float) -> Callable[[np.ndarray, np.ndarray], Logits]:
     """The ``train`` of a linear head on frozen features, for ``shares_of_training``."""
-
-    def train(seen: np.ndarray, held: np.ndarray) -> Logits:
-        weights = None if row_weights is None else row_weights[seen]
-        return fit_head(features[seen], labels[seen], classes, strength=strength, row_weights=weights)(features[held])
-
-    return train
+    return lambda seen, held: data.head(seen, strength)(data.features[held])

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,15 @@ from eyebright.data.balance import Sampling, sampling_weights
 from eyebright.models.network import PixelNetwork
 from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
 from eyebright.training.fit import FitResult, epochs_in_words, fit, outputs_of
-from eyebright.training.head import STRENGTHS, HeadChoice, LinearHead, choose_strength, fit_head, mean_log_loss
+from eyebright.training.head import (
+    STRENGTHS,
+    HeadChoice,
+    LinearHead,
+    choose_strength,
+    fit_head,
+    mean_log_loss,
+    with_mirrored_if_better,
+)
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned, TrainingData, repeated, train_on_all
 
@@ -35,6 +44,9 @@ class TransferData(TrainingData):
     features: Features = dataclasses.field(kw_only=True)
     folds: Int64[np.ndarray, "n"] = dataclasses.field(kw_only=True)
     sampling: Sampling = dataclasses.field(default="none", kw_only=True)
+    mirrored: Features | None = dataclasses.field(
+        default=None, kw_only=True
+    )  # of the mirror images, where they are learned too
 
     @property
     def row_weights(self) -> np.ndarray | None:
@@ -48,9 +60,23 @@ class TransferData(TrainingData):
             weights = drawn if weights is None else weights * drawn
         return None if weights is None else weights[labels]
 
+    def head(self, rows: np.ndarray, strength: float) -> LinearHead:
+        """The head fitted on ``rows`` (a mask, or indices) alone, and on their mirror images where there are any."""
+        return fit_head(
+            self.features[rows],
+            self.pictures.labels[rows],
+            self.classes,
+            strength=strength,
+            row_weights=None if self.row_weights is None else self.row_weights[rows],
+            mirrored=None if self.mirrored is None else self.mirrored[rows],
+        )
+
 
 def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Path, on_event: OnEvent = silent) -> HeadChoice:
-    """The head's strength, chosen out of fold; ``network`` gets the head that is fitted with it on every picture."""
+    """The head's strength, chosen out of fold; ``network`` gets the head that is fitted with it on every picture.
+
+    Mirror images are learned from too where ``data`` has them and the choice says that they help.
+    """
     file = checkpoints / "head.safetensors"
     if file.exists():
         choice = _read_choice(file)
@@ -64,10 +90,19 @@ def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Pat
             row_weights=data.row_weights,
             on_step=lambda done: on_event(Progress(done)),
         )
+        if data.mirrored is not None:
+            choice = with_mirrored_if_better(
+                choice,
+                data.features,
+                data.pictures.labels,
+                data.classes,
+                data.folds,
+                data.mirrored,
+                row_weights=data.row_weights,
+            )
         _write_choice(file, choice)
-    labels = data.pictures.labels
-    head = fit_head(data.features, labels, data.classes, strength=choice.strength, row_weights=data.row_weights)
-    set_head(network, head)
+    learned = data if choice.mirrored else dataclasses.replace(data, mirrored=None)
+    set_head(network, learned.head(np.arange(len(data.pictures)), choice.strength))
     return choice
 
 
@@ -80,7 +115,8 @@ def head_result(data: TransferData, choice: HeadChoice, recipe: Recipe, seconds:
 def head_attempt(data: TransferData, choice: HeadChoice, seconds: float, *, kept: bool, reason: str) -> Attempt:
     """The line about the head in the report."""
     right = float((choice.out_of_fold.argmax(axis=1) == data.pictures.labels).mean())
-    name = f"linear head on frozen features, strength {choice.strength:g} (out-of-fold accuracy {right:.3f})"
+    rows = ", mirror images too" if choice.mirrored else ""
+    name = f"linear head on frozen features{rows}, strength {choice.strength:g} (out-of-fold accuracy {right:.3f})"
     return Attempt(name=name, score=choice.loss, metric="out-of-fold log loss", seconds=seconds, kept=kept, reason=reason)
 
 
@@ -99,7 +135,7 @@ def fine_tune(
 
     ``refit`` trains once more on train and validation together. Interrupted and called again, it goes on from ``checkpoints``.
     """
-    head = _trial_head(data, choice)
+    head = data.head(~data.held_out, choice.strength)  # what fine-tuning begins with, and is compared with
     tuned = copy.deepcopy(network)
     set_head(tuned, head)
     trial, logits = _trial(tuned, data, recipe, checkpoints, on_event)
@@ -141,14 +177,6 @@ class _Verdict:
     def __str__(self) -> str:
         losses = f"calibrated validation loss {self.tuned:.3f} against the head's {self.head:.3f}"
         return f"{losses} on {self.pictures} pictures"
-
-
-def _trial_head(data: TransferData, choice: HeadChoice) -> LinearHead:
-    """The head fitted on the train part alone: what fine-tuning begins with, and is compared with."""
-    seen = ~data.held_out
-    weights = None if data.row_weights is None else data.row_weights[seen]
-    labels = data.pictures.labels[seen]
-    return fit_head(data.features[seen], labels, data.classes, strength=choice.strength, row_weights=weights)
 
 
 def _trial(
@@ -206,13 +234,19 @@ def set_head(network: PixelNetwork, head: LinearHead) -> None:
 def _write_choice(file: Path, choice: HeadChoice) -> None:
     losses = [[strength, loss] for strength, loss in choice.losses.items()]
     save_checkpoint(
-        file, {"out_of_fold": torch.from_numpy(choice.out_of_fold)}, {"strength": choice.strength, "losses": losses}
+        file,
+        {"out_of_fold": torch.from_numpy(choice.out_of_fold)},
+        {"strength": choice.strength, "losses": losses, "mirrored": choice.mirrored, "why": choice.why},
     )
 
 
 def _read_choice(file: Path) -> HeadChoice:
     tensors, state = load_checkpoint(file)
-    return HeadChoice(state["strength"], tensors["out_of_fold"].numpy(), dict(map(_pair, state["losses"])))
+    return HeadChoice(state["strength"], tensors["out_of_fold"].numpy(), dict(map(_pair, state["losses"])), *_mirrored(state))
+
+
+def _mirrored(state: dict[str, Any]) -> tuple[bool, str]:
+    return state.get("mirrored", False), state.get("why", "")  # runs that were begun by an earlier version have neither
 
 
 def _pair(row: Sequence[float]) -> tuple[float, float]:

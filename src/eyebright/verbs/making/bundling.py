@@ -8,11 +8,12 @@ import numpy as np
 from eyebright.backends.onnx_ import OnnxPredictor
 from eyebright.backends.open import with_views
 from eyebright.backends.torch_ import TorchPredictor
-from eyebright.core.bundle import Parity
+from eyebright.core.bundle import Architecture, Parity
 from eyebright.core.errors import ModelError
 from eyebright.core.events import Note, OnEvent, Phase
 from eyebright.core.files import new_directory, write_bytes
 from eyebright.core.parity import require_parity
+from eyebright.core.preprocess import Preprocess
 from eyebright.export.onnx_ import write_onnx, write_with_head
 from eyebright.models.network import Classifier, PixelNetwork
 from eyebright.verbs.making.embedding import backbone_name, kept_graph
@@ -52,7 +53,10 @@ def _add_onnx(
     """Writes the ONNX form and returns its parity; None, with a warning, where torch cannot write this network as ONNX."""
     path = folder / ONNX_FILE
     with contextlib.suppress(ModelError):
-        if _write_on_known_backbone(network, contents, path):
+        known = contents.architecture is not None and write_on_known_backbone(
+            network, contents.architecture, contents.preprocess, path, classes=contents.classes, name=contents.name
+        )
+        if known:
             return require_parity(reference, OnnxPredictor(path, contents.classes), pixels)
     try:
         write_onnx(network, contents.preprocess.size, path, classes=contents.classes, name=contents.name)
@@ -62,13 +66,21 @@ def _add_onnx(
     return require_parity(reference, OnnxPredictor(path, contents.classes), pixels)
 
 
-def _write_on_known_backbone(network: Classifier, contents: Contents, path: Path) -> bool:
+def write_on_known_backbone(
+    network: Classifier,
+    architecture: Architecture,
+    preprocess: Preprocess,
+    path: Path,
+    *,
+    classes: tuple[str, ...],
+    name: str = "model",
+) -> bool:
     """Writes the ONNX form by putting the head on the graph that features were computed with, if it is this backbone's."""
-    if not isinstance(network, PixelNetwork) or contents.architecture is None:
+    if not isinstance(network, PixelNetwork):
         return False
-    graph = kept_graph(backbone_name(network, contents.architecture, contents.preprocess))
+    graph = kept_graph(backbone_name(network, architecture, preprocess))
     if graph is None:
         return False
     weight, bias = network.head.weight.detach().numpy(), network.head.bias.detach().numpy()
-    write_with_head(graph, weight, bias, contents.preprocess.size, path, classes=contents.classes, name=contents.name)
+    write_with_head(graph, weight, bias, preprocess.size, path, classes=classes, name=name)
     return True

@@ -27,6 +27,7 @@ from eyebright.verbs.making.quick import SPEED, speed_recipe
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
+LITE0 = "lite0"
 SMALL = 32  # pixels: at this short side and below, a small network from scratch beats features made for photographs
 # Median short side of the pictures up to which each size is enough. Chosen by out-of-fold loss on training parts (NOTES.md):
 # more pixels than the picture has cost time without adding detail.
@@ -64,7 +65,8 @@ Way = Literal["transfer", "scratch", "handcrafted"]
 class Plan(BaseModel):
     """What was chosen, as stored in the run: a resumed run reads it instead of choosing, or timing, again.
 
-    ``recipe.epochs`` is 0 until the steps are budgeted; ``budgeted`` says that they are.
+    ``recipe.epochs`` is 0 until the steps are budgeted; ``budgeted`` says that they are. ``mirrored_head`` says whether
+    there is time to let the head learn from mirror images too, where that helps; None until it is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +78,7 @@ class Plan(BaseModel):
     recipe: Recipe
     refit: bool
     budgeted: bool = False
+    mirrored_head: bool | None = None
     views: Views = ONE_VIEW
     rival: "Plan | None" = None
 
@@ -102,7 +105,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     sampling = "none" if way == "handcrafted" else _sampling(settings, material, story)
     recipe = _recipe(settings, way, device).model_copy(update={"sampling": sampling})
     plan = Plan(
-        architecture=_architecture(settings, name, size, colour),
+        architecture=_architecture(settings, name, way, size, colour),
         preprocess=_preprocess(settings, size, colour),
         weights=settings.weights,
         way=way,
@@ -113,7 +116,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
         return plan
     # Of many pictures it was the better one on every set; of few the validation part is asked, which costs little (NOTES.md).
     beside = settings.model == "auto" and settings.optimiser == "auto" and pictures <= FEW
-    rival = plan.model_copy(update={"architecture": _architecture(settings, "cnn", size, colour)}) if beside else None
+    rival = plan.model_copy(update={"architecture": _architecture(settings, "cnn", way, size, colour)}) if beside else None
     return plan.model_copy(update={"recipe": speed_recipe(recipe, settings, pictures, size), "rival": rival})
 
 
@@ -152,6 +155,7 @@ def _without_effect(settings: TrainSettings, name: str, way: Way) -> list[str]:
         "clahe_grid": settings.equalise != "clahe",
         "views": way == "transfer",
         "capacity": name != SPEED,
+        "depths": name != LITE0,
         "head_folds": way == "scratch" or settings.folds > 0,
         **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
     }
@@ -226,8 +230,8 @@ def _model(settings: TrainSettings, side: int, story: Story) -> str:
             return "cnn"
         story.choose("model", SPEED, f"{why}, and it learns soonest")
         return SPEED
-    story.choose("model", "lite0", f"the pictures have {side} pixels in the median, enough for features learned on photographs")
-    return "lite0"
+    story.choose("model", LITE0, f"the pictures have {side} pixels in the median, enough for features learned on photographs")
+    return LITE0
 
 
 def _colour(settings: TrainSettings, material: Material, story: Story) -> Literal["colour", "grey"]:
@@ -256,16 +260,18 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
         story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; {name} is used between 16 and 64")
         return size
     own = own_size(name) or lite0.SIZE
-    size = next((size for most, size in SIZES if side <= most), own) if name == "lite0" else own
+    size = next((size for most, size in SIZES if side <= most), own) if name == LITE0 else own
     reason = f"the pictures have {side} pixels in the median"
     story.choose("size", f"{size} pixels", reason if size != own else f"{reason}; {name} was made for {own}")
     return size
 
 
-def _architecture(settings: TrainSettings, name: str, size: int, colour: str) -> Architecture:
+def _architecture(settings: TrainSettings, name: str, way: Way, size: int, colour: str) -> Architecture:
     arguments: dict[str, str | int | float | bool | list[float] | None] = {}
     if name in ("cnn", "lenet", "mlp", "speed"):
         arguments = {"height": size, "width": size, "grey": colour == "grey"}
+    elif name == LITE0:
+        arguments = {"depths": settings.depths or (lite0.SEVERAL if way == "transfer" else 1)}
     elif is_handcrafted(name):
         return Architecture(name=parse(name).name)
     elif name not in MODELS.targets():

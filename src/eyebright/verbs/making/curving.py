@@ -28,7 +28,7 @@ def _curve_of_head(work: Work, data: TransferData, learned: Learned) -> Learning
     folds = group_folds(labels, work.units, count, seed)
     work.story(Phase("Asking whether more pictures would help", len(FRACTIONS) * count, "heads"))
     assert learned.strength is not None
-    train = head_on_features(data.features, labels, data.classes, strength=learned.strength, row_weights=data.row_weights)
+    train = head_on_features(data, learned.strength)
     shares = shares_of_training(
         train,
         labels,

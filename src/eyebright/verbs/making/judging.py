@@ -1,11 +1,18 @@
 """The fourth step of ``train``: the model measured once on the test pictures, with what was asked for beside it."""
 
+import contextlib
+import tempfile
+from pathlib import Path
+
 from eyebright.backends.handcrafted_ import HandcraftedPredictor
 from eyebright.backends.loop import predictions_of
+from eyebright.backends.onnx_ import OnnxPredictor
 from eyebright.backends.open import with_views
 from eyebright.backends.torch_ import TorchPredictor
+from eyebright.core.errors import ModelError
 from eyebright.core.events import Choice, OnEvent, Phase
 from eyebright.core.memory import keep_memory, release_memory
+from eyebright.core.parity import require_parity
 from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.predictor import Predictor
 from eyebright.core.report import Evaluation, Figure
@@ -13,10 +20,12 @@ from eyebright.core.run import Run
 from eyebright.data.split import leaked_keys
 from eyebright.evaluation import judge
 from eyebright.evaluation.subgroups import subgroups
+from eyebright.verbs.making.bundling import write_on_known_backbone
 from eyebright.verbs.making.choosing import Plan
 from eyebright.verbs.making.gathering import Material
 from eyebright.verbs.making.handcrafted import Crafted, predictions_beside
 from eyebright.verbs.making.learning import Model
+from eyebright.verbs.making.packing import make_probe
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
@@ -55,10 +64,26 @@ def _test_predictions(material: Material, model: Model | Crafted, run: Run, stor
 
 
 def predictor_of(model: Model | Crafted, classes: tuple[str, ...]) -> Predictor:
-    """What answers for the model just learned, before any form of it is written."""
+    """What answers for the model just learned, before its bundle is written.
+
+    A head on a frozen backbone is asked in ONNX Runtime, by the very graph that the bundle will hold, where that gives torch's
+    answers: it is quicker.
+    """
     if isinstance(model, Crafted):
         return HandcraftedPredictor(model.network, classes)
-    return with_views(TorchPredictor(model.network, classes), model.plan.views)
+    in_torch = TorchPredictor(model.network, classes)
+    return with_views(_on_known_backbone(model, in_torch) or in_torch, model.plan.views)
+
+
+def _on_known_backbone(model: Model, in_torch: TorchPredictor) -> Predictor | None:
+    preprocess, classes = model.plan.preprocess, in_torch.classes
+    with tempfile.TemporaryDirectory() as aside, contextlib.suppress(ModelError):
+        path = Path(aside, "model.onnx")
+        if write_on_known_backbone(model.network, model.architecture, preprocess, path, classes=classes):
+            predictor = OnnxPredictor(path, classes)
+            require_parity(in_torch, predictor, make_probe(preprocess).pixels)
+            return predictor
+    return None
 
 
 def _baselines(settings: TrainSettings, material: Material, plan: Plan, run: Run, story: Story) -> dict[str, dict[str, Figure]]:

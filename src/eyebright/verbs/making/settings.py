@@ -111,6 +111,12 @@ class TrainSettings(Settings):
     )
     head_weight_decay: float | None = _fitting(None, help="The last layer's own. Default: as the others.", ge=0, le=10)
     dropout: float | None = _fitting(None, help="Share of the features dropped. Default: the model's own.", ge=0, lt=1)
+    depths: int | None = _fitting(
+        None,
+        help="Of how many of lite0's last maps the features are made. Default: 5 with pretrained weights, else 1.",
+        ge=1,
+        le=8,
+    )
     drop_path: float | None = _fitting(
         None, help="Stochastic depth: share of the residual blocks skipped. Default: the model's own.", ge=0, lt=1
     )

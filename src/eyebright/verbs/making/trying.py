@@ -13,6 +13,8 @@ from eyebright.verbs.making.choosing import TUNING_EPOCHS
 from eyebright.verbs.making.quick import SPEED
 from eyebright.verbs.making.work import Work
 
+MIRRORED_SHARE = 0.05  # of the time that is left
+
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
@@ -55,6 +57,7 @@ def _from_scratch(work: Work, network: PixelNetwork) -> tuple[TrainingData, Lear
 def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
     started = time.monotonic()
     features = work.embed(network)
+    mirrored = work.embed(network, mirrored=True) if _embeds_mirrored(work) else None
     labels = work.pictures.labels
     folds, why = usable_folds(labels, work.units, work.settings.folds or work.settings.head_folds)
     work.story.choose("folds of the head", str(folds), why)
@@ -64,10 +67,15 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
         work.classes,
         work.class_weights(),
         features=features,
+        mirrored=mirrored,
         folds=group_folds(labels, work.units, folds, work.settings.seed),
         sampling=work.plan.recipe.sampling,
     )
     choice = transfer_head(network, data, checkpoints=work.run.checkpoints, on_event=work.story)
+    if mirrored is not None:
+        if not choice.mirrored:
+            data = dataclasses.replace(data, mirrored=None)
+        work.story.choose("mirror images in the head", "yes" if choice.mirrored else "no", choice.why)
     seconds = time.monotonic() - started
     if work.plan.recipe.unfreeze == "head":
         return data, head_result(data, choice, work.plan.recipe, seconds, "The head alone was asked for (--unfreeze head).")
@@ -86,3 +94,15 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
         on_event=work.story,
     )
     return data, learned
+
+
+def _embeds_mirrored(work: Work) -> bool:
+    """Whether the head may learn from mirror images too: settled once for a run, by the time that is left.
+
+    They have to be embedded as the pictures were: where that took a small part of the time that is left, it is worth it.
+    """
+    if work.plan.mirrored_head is None:
+        left = work.deadline - time.monotonic()
+        worth = work.settings.flip != "off" and work.seconds_embedding < MIRRORED_SHARE * left
+        work.adopt(work.plan.model_copy(update={"mirrored_head": worth}))
+    return bool(work.plan.mirrored_head)

@@ -1,5 +1,7 @@
 """What the steps of training share: the network, the prepared pictures of train and validation, and where things are kept."""
 
+import time
+
 import numpy as np
 
 from eyebright.core import seeds
@@ -15,7 +17,7 @@ from eyebright.data.split import unit_names
 from eyebright.evaluation import fit_temperature
 from eyebright.models.catalogue import build_seeded, load_pretrained
 from eyebright.models.network import Classifier, PixelNetwork
-from eyebright.training.features import FeatureCache, embed, unknown_rows
+from eyebright.training.features import Embedder, FeatureCache, embed, unknown_rows
 from eyebright.training.fit import LabelledPictures, Pace, outputs_of
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
@@ -42,6 +44,9 @@ class Work:
         self.settings, self.material, self.plan = settings, material, plan
         self.run, self.story, self.deadline = run, story, deadline
         self.paces: dict[str, Pace] = {}  # of capacities that were timed
+        self.seconds_embedding = 0.0  # spent on features that were not known
+        self._embedder: Embedder | None = None
+        self._asked_for_embedder = False
         self.classes = len(material.source.classes)
         self.samples = material.samples("train", "validation")
         self.units = unit_names(self.samples, material.audit)  # folds tear no group and no cluster of copies
@@ -65,17 +70,23 @@ class Work:
         )
         return LabelledPictures(pictures, labels_of(samples), seeds.key_hashes(keys))
 
-    def embed(self, network: PixelNetwork) -> Features:
-        """The frozen features of train and validation, from the cache where they are known."""
+    def embed(self, network: PixelNetwork, *, mirrored: bool = False) -> Features:
+        """The frozen features of train and validation, or of their mirror images, from the cache where they are known."""
         recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})  # the head must fit the exported network: fp32
         name = backbone_name(network, self.plan.architecture, self.plan.preprocess)
-        cache = FeatureCache(cache_home() / "features", name)
+        cache = FeatureCache(cache_home() / "features", f"{name}-mirrored" if mirrored else name)
         contents, pictures = self.material.contents(self.samples), self.pictures.pictures
-        embedder = None
-        if unknown := unknown_rows(contents, cache):
-            embedder, why = quick_embedder(network, pictures[unknown[:WORTH_A_GRAPH]], recipe, name)
-            self.story.choose("backbone runs in", "torch" if embedder is None else "ONNX Runtime", why)
-        return embed(network, pictures, contents, recipe, cache, on_event=self.story, embedder=embedder)
+        if mirrored:
+            pictures = pictures[..., ::-1]
+        unknown = unknown_rows(contents, cache)
+        if unknown and not self._asked_for_embedder:
+            self._embedder, why = quick_embedder(network, pictures[unknown[:WORTH_A_GRAPH]], recipe, name)
+            self._asked_for_embedder = True
+            self.story.choose("backbone runs in", "torch" if self._embedder is None else "ONNX Runtime", why)
+        started = time.monotonic()
+        features = embed(network, pictures, contents, recipe, cache, on_event=self.story, embedder=self._embedder)
+        self.seconds_embedding += time.monotonic() - started
+        return features
 
     def class_weights(self) -> np.ndarray | None:
         """The weight of each class in training, or None where all weigh the same."""
