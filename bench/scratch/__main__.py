@@ -38,7 +38,7 @@ RESULTS = HERE.parent / "results" / "scratch.json"
 ROUNDS, STEPS = 3, 20
 PORT_STEPS = (50, 200)
 CIFAR = Way("standard", 13)
-DEEP = Way("deep", 30)
+DEEP = Way("deep", 36)
 SEEDS = range(5)
 GREY = {"mnist": Way("standard", 12, flip=False), "fashion-mnist": Way("standard", 10)}
 GREY_SEEDS = range(3)

@@ -21,7 +21,7 @@ from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import Draws
 from eyebright.training.schedule import side_at
 from eyebright.training.step import Stepper
-from eyebright.verbs.making.quick import speed_recipe, views_of
+from eyebright.verbs.making.quick import for_capacity, speed_recipe, views_of
 from eyebright.verbs.making.settings import TrainSettings
 
 HELD_OUT = 5000  # pictures of the training part, the last in the order of their hashes, for choosing
@@ -79,6 +79,7 @@ def _rows(pictures: LabelledPictures, rows: np.ndarray) -> LabelledPictures:
 def recipe_of(parts: Parts, way: Way, seed: int) -> tuple[Recipe, Views]:
     settings = TrainSettings(data="-", model="speed", flip="auto" if way.flip else "off")
     recipe = speed_recipe(Recipe(epochs=way.epochs, precision="bf16", seed=seed), settings, len(parts.train), parts.side)
+    recipe = for_capacity(recipe, settings, way.capacity, parts.side)
     flipped = recipe.augment.model_copy(update={"flip": way.flip})
     return recipe.model_copy(update={"augment": flipped}), views_of(settings, "speed", mirrored=way.flip)
 

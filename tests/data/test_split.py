@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scenes import reencoded, resized, scene
 
 from eyebright.core.errors import DataError, ModelError, SettingsError
-from eyebright.data.audit import Audit, Scanned, audit
+from eyebright.data.audit import Audit, audit
 from eyebright.data.leaks import find_leaks
+from eyebright.data.scanned import Scanned
 from eyebright.data.source import PARTS, Sample, Source
 from eyebright.data.split import (
     hashed_split,

@@ -98,6 +98,19 @@ def test_what_was_asked_for_is_obeyed():
     assert (asked.label_smoothing, asked.batch_size, asked.augment.pad, asked.augment.alternate) == (0.0, 32, 0, False)
 
 
+@pytest.mark.parametrize(("capacity", "pad", "erase"), [("narrow", 2, 0.0), ("wide", 2, 0.0), ("deep", 4, 0.25)])
+def test_the_largest_capacity_sees_more_varied_pictures(capacity, pad, erase):
+    settings = TrainSettings(data="-", model="speed")
+    found = quick.for_capacity(recipe(), settings, capacity, 32).augment
+    assert (found.pad, found.erase) == (pad, erase)
+
+
+def test_the_largest_capacity_leaves_what_was_asked_for():
+    settings = TrainSettings(data="-", model="speed", pad=1, erase=0.0)
+    found = quick.for_capacity(recipe(pad=1), settings, "deep", 32).augment
+    assert (found.pad, found.erase) == (1, 0.0)
+
+
 # --- the dial
 
 
@@ -108,8 +121,8 @@ def test_what_was_asked_for_is_obeyed():
 def test_more_minutes_buy_a_larger_network(monkeypatch, minutes, expected):
     """Each capacity takes twice the time of the one before; an epoch has 100 steps of 10 pictures, a step of narrow 0.25 s.
 
-    30 s: 120 steps of narrow, 60 of standard, which wants 120. 2 minutes: 200 of standard, 100 of wide, which wants 360.
-    8 minutes: 400 of wide, 200 of deep; 30 minutes: 900 of deep, which wants 720.
+    30 s: 120 steps of narrow, 60 of standard, which wants 120. 2 minutes: 200 of standard, 100 of wide, which wants 240.
+    8 minutes: 400 of wide, 200 of deep; 30 minutes: 900 of deep, which wants 480.
     """
     cost = {name: 0.025 * 2**place for place, name in enumerate(CAPACITIES)}
 

@@ -28,8 +28,12 @@ def predictions_of(
     *,
     on_event: OnEvent = silent,
     scratch: Path | None = None,
+    contents: Sequence[str] = (),
+    cache: Path | None = None,
 ) -> Predictions:
     """The table for ``samples``, in their order; pictures are prepared and asked chunk by chunk, so memory stays bounded.
+
+    ``contents`` and ``cache`` are as in ``prepare_all``.
 
     Raises ``ImageError`` naming the key of a picture that cannot be read.
     """
@@ -37,7 +41,15 @@ def predictions_of(
     features: list[np.ndarray] = []
     for start in range(0, len(samples), CHUNK):
         keys = [sample.key for sample in samples[start : start + CHUNK]]
-        pictures = prepare_all(source, keys, preprocess, on_event=on_event, scratch=scratch)
+        pictures = prepare_all(
+            source,
+            keys,
+            preprocess,
+            on_event=on_event,
+            scratch=scratch,
+            contents=contents[start : start + CHUNK],
+            cache=cache,
+        )
         on_event(Phase("Asking the model", len(keys)))
         for outputs in ask(predictor, pictures, on_event=on_event):
             logits.append(outputs[0])

@@ -1,12 +1,13 @@
 """Files that are whole or absent: written aside, flushed, renamed. And the hashes that bind them."""
 
+import contextlib
 import hashlib
 import json
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,29 @@ def cache_home() -> Path:
     if own := os.environ.get("EYEBRIGHT_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eyebright"
+
+
+def private_directory(path: Path) -> None:
+    """Makes the directory ``path``, its owner's alone where this makes it; its parents are as open as the umask says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def forget_oldest(files: Iterable[Path], limit: int, *, beside: str = "") -> None:
+    """Removes the ``files`` that were not touched for longest until the rest weigh at most ``limit`` bytes.
+
+    With ``beside``, the file of that ending goes with each and is weighed with it. A file that cannot be removed is left.
+    """
+    weighed = []
+    for file in files:
+        parts = [file, file.with_suffix(beside)] if beside else [file]
+        with contextlib.suppress(OSError):  # gone meanwhile
+            weighed.append((file.stat().st_mtime, sum(part.stat().st_size for part in parts), parts))
+    excess = sum(size for _, size, _ in weighed) - limit
+    for _, size, parts in sorted(weighed, key=lambda one: one[0]):
+        if excess <= 0:
+            return
+        excess -= size
+        for part in parts:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)

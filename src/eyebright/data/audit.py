@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 from eyebright.core.arrays import array_sha256
@@ -16,32 +17,20 @@ from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.machine import usable_cores
 from eyebright.data.in_order import in_order
 from eyebright.data.near import LARGEST_SHARE, LEAST_SIDE, MOST_PICTURES, Near, NearPair, Shelf
+from eyebright.data.pixel_cache import PATIENTS
 from eyebright.data.probe import probed_keys
+from eyebright.data.scan_cache import ScanCache
+from eyebright.data.scanned import Scanned
 from eyebright.data.source import PARTS, Sample, Source
-from eyebright.images.cues import Cues, cues_of
+from eyebright.images.cues import cues_of
 from eyebright.images.decode import decode_any
 from eyebright.images.phash import Thumbprint, thumbprint
 
 IMBALANCE_LIMIT = 10.0  # largest class over smallest; beyond it accuracy alone misleads, and that is said aloud
 NAMED = 10  # how many keys a message names before it only counts
+WORTH_KEEPING = 1.0  # seconds of reading: less is done again sooner than it is found
 _EVENT_SECONDS = 0.1
 _QUICK = 0.002  # seconds: pictures of 500 pixels take 1.4 alone and with two threads, of 800 pixels 6.4 and 4.2 (NOTES.md)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Scanned:
-    """One picture that could be read: the hash of its decoded pixels, its size, and how it was stored.
-
-    ``cues`` are kept of the pictures that the search for shortcuts looks at: see ``data.probe``.
-    """
-
-    pixels_sha256: str
-    height: int
-    width: int
-    mode: str
-    format: str
-    warnings: tuple[str, ...] = ()
-    cues: Cues | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,19 +59,29 @@ Depth = Literal["full", "exact"]
 _Found = tuple[Scanned, Thumbprint | None] | str  # of a picture that cannot be read: why
 
 
-def audit(source: Source, *, depth: Depth = "full", threads: int | None = None, on_event: OnEvent = silent) -> Audit:
+def audit(
+    source: Source,
+    *,
+    depth: Depth = "full",
+    threads: int | None = None,
+    on_event: OnEvent = silent,
+    cache: Path | None = None,
+) -> Audit:
     """The audit of every picture of ``source``, in one pass; only a thumbprint of each is kept in memory meanwhile.
 
     ``depth="exact"`` is enough to know again the pictures that a model was made with: near copies are not looked for, and no
-    cues are kept. A picture that cannot be read is recorded with its reason, not raised: ``refuse_unfit`` judges.
+    cues are kept. A picture that cannot be read is recorded with its reason, not raised: ``refuse_unfit`` judges. Files that
+    are in the folder ``cache`` are not decoded again; what took long is added to it.
     """
+    started = time.monotonic()
+    known = ScanCache(cache) if cache is not None else None
     on_event(Phase("Reading every picture", len(source.samples)))
     scanned: dict[str, Scanned] = {}
     unreadable: dict[str, str] = {}
     distinct: set[str] = set()
     shelf = Shelf()
     spoken = time.monotonic()
-    for key, found in _scan_all(source, depth, threads or usable_cores()):
+    for key, found in _scan_all(source, depth, threads or usable_cores(), known):
         if isinstance(found, str):
             unreadable[key] = found
         else:
@@ -94,6 +93,8 @@ def audit(source: Source, *, depth: Depth = "full", threads: int | None = None, 
             spoken = time.monotonic()
             on_event(Progress(len(scanned) + len(unreadable)))
     on_event(Progress(len(source.samples)))
+    if known is not None and time.monotonic() - started > WORTH_KEEPING:
+        known.flush()
     duplicates = _clusters(scanned)
     exact = Audit(scanned, unreadable, duplicates, conflicting(source, duplicates))
     if depth == "exact":
@@ -108,20 +109,26 @@ def audit(source: Source, *, depth: Depth = "full", threads: int | None = None, 
     )
 
 
-def _scan_all(source: Source, depth: Depth, threads: int) -> Iterator[tuple[str, _Found]]:
+def _scan_all(source: Source, depth: Depth, threads: int, known: ScanCache | None) -> Iterator[tuple[str, _Found]]:
     """Each key with what was found, in the order of the samples."""
     probed = probed_keys(source) if depth == "full" else frozenset()
 
     def scanned(key: str) -> tuple[str, _Found]:
-        return key, _scan(source, key, depth, probed=key in probed)
+        return key, _scan(source, key, depth, known, probed=key in probed)
 
     return in_order(scanned, (sample.key for sample in source.samples), threads=threads, quick=_QUICK, name="audit")
 
 
-def _scan(source: Source, key: str, depth: Depth, *, probed: bool) -> _Found:
+def _scan(source: Source, key: str, depth: Depth, known: ScanCache | None, *, probed: bool) -> _Found:
     """What is known of one picture, with its thumbprint where near copies are looked for; or why it cannot be read."""
     try:
         content = source.read(key)
+        digest = ""
+        if known is not None and isinstance(content, bytes):
+            digest, scan = known.get(content)
+            if scan is not None:
+                scanned, small = scan
+                return (scanned if probed else dataclasses.replace(scanned, cues=None)), small if depth == "full" else None
         decoded = decode_any(content)
     except ImageError as error:
         return str(error)
@@ -131,7 +138,10 @@ def _scan(source: Source, key: str, depth: Depth, *, probed: bool) -> _Found:
     cues = cues_of(content, decoded) if probed else None
     small = thumbprint(decoded.image) if depth == "full" and min(height, width) >= LEAST_SIDE else None
     sha256 = array_sha256(decoded.image)
-    return Scanned(sha256, height, width, decoded.mode, decoded.format, tuple(decoded.warnings), cues), small
+    scanned = Scanned(sha256, height, width, decoded.mode, decoded.format, tuple(decoded.warnings), cues)
+    if known is not None and digest and depth == "full" and probed and decoded.format != PATIENTS:
+        known.put(digest, (scanned, small))
+    return scanned, small
 
 
 def _clusters(scanned: Mapping[str, Scanned]) -> tuple[tuple[str, ...], ...]:

@@ -14,12 +14,14 @@ from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.machine import usable_cores
 from eyebright.core.preprocess import Preprocess
 from eyebright.data.in_order import in_order
+from eyebright.data.pixel_cache import PixelCache
 from eyebright.data.source import Source
 from eyebright.images.decode import decode_any
 from eyebright.images.preprocess import prepare
 
 MEMORY_LIMIT = 2 * 2**30  # bytes
 PROGRESS_SECONDS = 0.1
+WORTH_KEEPING = 0.5  # seconds of work: less is done again sooner than a file is found
 QUICK = 0.0004  # seconds: signs of 48 pixels take .18 ms alone and .26 with two threads, leaves .52 and .51 (NOTES.md)
 
 
@@ -31,30 +33,56 @@ def prepare_all(
     threads: int | None = None,
     on_event: OnEvent = silent,
     scratch: Path | None = None,
+    contents: Sequence[str] = (),
+    cache: Path | None = None,
 ) -> ByteBatch:
     """The prepared pictures of ``keys``, in their order.
 
     Beyond ``MEMORY_LIMIT`` they lie in a new file in ``scratch``, mapped into memory; removing it is the caller's. Events
-    are sent from the calling thread. Raises ``ImageError`` naming the key of a picture that cannot be read, and
-    ``ResourceError`` where neither memory nor disk has room.
+    are sent from the calling thread. With ``contents``, the sha256 of each decoded picture, those that are in the folder
+    ``cache`` are taken from there, and what was slow to prepare is added to it; where all lie there together, nothing is
+    copied and the array is mapped from the cache's file.
+
+    Raises ``ImageError`` naming the key of a picture that cannot be read, and ``ResourceError`` where neither memory nor disk
+    has room.
     """
+    kept = PixelCache(cache, spec) if cache is not None and contents else None
+    places = kept.places(contents) if kept is not None else [None] * len(keys)
+    on_event(Phase("Preparing pictures", len(keys)))
+    if kept is not None and (whole := kept.whole(places)) is not None:
+        on_event(Progress(len(keys)))
+        return whole
     pixels = _room((len(keys), 3, spec.height, spec.width), scratch)
     try:
-        _fill(pixels, source, keys, spec, threads or usable_cores(), on_event)
+        for row, place in enumerate(places):
+            if kept is not None and place is not None:
+                pixels[row] = kept.picture(place)
+        unknown = [row for row, place in enumerate(places) if place is None]
+        started = time.monotonic()
+        _fill(pixels, unknown, source, keys, spec, threads or usable_cores(), on_event)
+        if kept is not None and time.monotonic() - started > WORTH_KEEPING:
+            all_new = len(unknown) == len(keys)
+            kept.add([contents[row] for row in unknown], pixels if all_new else pixels[unknown])
     except BaseException:
         _discard(pixels)
         raise
     return pixels
 
 
-def _fill(pixels: ByteBatch, source: Source, keys: Sequence[str], spec: Preprocess, threads: int, on_event: OnEvent) -> None:
-    def prepare_one(place: tuple[int, str]) -> None:
-        index, key = place
-        pixels[index] = _prepared(source, key, spec)
+def _fill(
+    pixels: ByteBatch,
+    rows: Sequence[int],
+    source: Source,
+    keys: Sequence[str],
+    spec: Preprocess,
+    threads: int,
+    on_event: OnEvent,
+) -> None:
+    def prepare_one(row: int) -> None:
+        pixels[row] = _prepared(source, keys[row], spec)
 
-    on_event(Phase("Preparing pictures", len(keys)))
-    told = time.monotonic()
-    for done, _ in enumerate(in_order(prepare_one, enumerate(keys), threads=threads, quick=QUICK), 1):
+    told, before = time.monotonic(), len(keys) - len(rows)
+    for done, _ in enumerate(in_order(prepare_one, rows, threads=threads, quick=QUICK), before + 1):
         if time.monotonic() - told >= PROGRESS_SECONDS:
             told = time.monotonic()
             on_event(Progress(done))

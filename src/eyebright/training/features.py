@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save
 from eyebright.core.arrays import ByteBatch, Features
 from eyebright.core.errors import ResourceError
 from eyebright.core.events import OnEvent, Phase, Progress, silent
-from eyebright.core.files import write_bytes
+from eyebright.core.files import forget_oldest, write_bytes
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import outputs_of
 from eyebright.training.recipe import Recipe
@@ -58,19 +58,9 @@ class FeatureCache:
         try:
             file = self._folder / f"{time.time_ns()}.safetensors"
             write_bytes(file, save({"hashes": hashes, "features": np.ascontiguousarray(features)}))
-            _shrink(self._root, CACHE_LIMIT)
+            forget_oldest(self._root.rglob("*.safetensors"), CACHE_LIMIT)
         except (ResourceError, OSError):
             return
-
-
-def _shrink(root: Path, limit: int) -> None:
-    files = sorted(root.rglob("*.safetensors"), key=lambda file: file.stat().st_mtime)
-    excess = sum(file.stat().st_size for file in files) - limit
-    for file in files:
-        if excess <= 0:
-            return
-        excess -= file.stat().st_size
-        file.unlink(missing_ok=True)
 
 
 def embed(

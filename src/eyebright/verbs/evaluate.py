@@ -8,6 +8,7 @@ from typing import Any, Literal
 from eyebright.core.bundle import Bundle
 from eyebright.core.errors import DataError, ModelError
 from eyebright.core.events import Note, OnEvent, silent
+from eyebright.core.files import cache_home
 from eyebright.core.registry import nearest
 from eyebright.core.report import Evaluation
 from eyebright.core.settings import Settings, argument
@@ -49,6 +50,7 @@ def evaluate(bundle: str | Path, data: str | Path, *, on_event: OnEvent = silent
 def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     """The evaluation that ``settings`` ask for."""
     from eyebright.backends.loop import predictions_of
+    from eyebright.data import pixel_cache, scan_cache
     from eyebright.data.audit import audit
     from eyebright.data.open import open_source
     from eyebright.evaluation import judge
@@ -59,7 +61,7 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     bundle = open_bundle(settings.bundle, on_event)
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
     check_columns(source.columns, settings.subgroups)
-    found = audit(source, depth="exact", on_event=on_event)
+    found = audit(source, depth="exact", on_event=on_event, cache=cache_home() / scan_cache.FOLDER)
     _refuse_bad(list(found.unreadable), len(source.samples), settings.allow_bad)
     chosen = _choose(bundle, source, found, settings.part)
     for note in chosen.notes:
@@ -68,7 +70,15 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     n = len(relabelled.samples)
     predictor, why = open_quickest(bundle, form=settings.form, pictures=n, threads=settings.threads)
     on_event(Note(f"The {predictor.form} form is judged: {why}."))
-    predictions = predictions_of(predictor, relabelled, relabelled.samples, bundle.manifest.preprocess, on_event=on_event)
+    predictions = predictions_of(
+        predictor,
+        relabelled,
+        relabelled.samples,
+        bundle.manifest.preprocess,
+        on_event=on_event,
+        contents=[found.scanned[sample.key].pixels_sha256 for sample in relabelled.samples],
+        cache=pixel_cache.place_for(found.scanned.values()),
+    )
     evaluation = judge(
         predictions,
         bundle.decision(),

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from eyebright.core.bundle import safe_name
 from eyebright.core.errors import DataError
 from eyebright.core.events import OnEvent, silent
+from eyebright.core.files import cache_home
 from eyebright.core.report import Shortcut
 from eyebright.core.settings import Settings, argument
 from eyebright.data import audit as auditing
+from eyebright.data import scan_cache
 from eyebright.data.audit import Audit
 from eyebright.data.leaks import find_leaks
 from eyebright.data.near import LEAST_SIDE
@@ -120,7 +122,7 @@ def inspect(data: str | Path, *, on_event: OnEvent = silent, **settings: Any) ->
 def run(settings: InspectSettings, on_event: OnEvent = silent) -> Inspection:
     """The inspection that ``settings`` ask for."""
     source = open_source(settings.data, data_home=settings.data_home, group=settings.group)
-    found = auditing.audit(source, on_event=on_event)
+    found = auditing.audit(source, on_event=on_event, cache=cache_home() / scan_cache.FOLDER)
     inspection = describe(source, found)
     if settings.augment is None:
         return inspection

@@ -8,10 +8,11 @@ from eyebright.training.fit import LabelledPictures, choose_precision, measure_p
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import TrainingData
 from eyebright.verbs.making import budgeting
+from eyebright.verbs.making.quick import for_capacity
 from eyebright.verbs.making.work import Work
 
 # Steps from which a capacity is better than the one before (NOTES.md); fewer are spent better on a smaller network.
-WORTH = {"narrow": 0, "standard": 120, "wide": 240, "deep": 720}
+WORTH = {"narrow": 0, "standard": 120, "wide": 240, "deep": 480}
 CAPACITY = "capacity"  # the network's argument
 USUAL = "standard"  # where minutes do not decide
 TIMED_PICTURES = 512
@@ -37,6 +38,7 @@ def dial(work: Work) -> None:
     if chosen == "auto":
         chosen, reason = _worth_having(work, data, sample, recipe)
         work.story.choose(CAPACITY, chosen, reason)
+    recipe = for_capacity(recipe, work.settings, chosen, work.plan.preprocess.height)
     work.adopt(work.plan.model_copy(update={"architecture": _with(work, chosen), "recipe": recipe}))
 
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 
 from eyebright.core.arrays import Labels
 from eyebright.core.errors import DataError, SettingsError
 from eyebright.core.events import Choice, Note, OnEvent
-from eyebright.core.files import sha256_of_json, write_json
+from eyebright.core.files import cache_home, sha256_of_json, write_json
 from eyebright.core.run import Run
+from eyebright.data import pixel_cache, scan_cache
 from eyebright.data.audit import Audit, audit, refuse_unfit
 from eyebright.data.folds import usable_folds
 from eyebright.data.open import open_source
@@ -44,6 +46,11 @@ class Material:
         """The sha256 of each sample's decoded picture."""
         return [self.audit.scanned[sample.key].pixels_sha256 for sample in samples]
 
+    @property
+    def pixel_cache(self) -> Path | None:
+        """Where prepared pictures are kept for the next run; None where they may not be."""
+        return pixel_cache.place_for(self.audit.scanned.values())
+
 
 def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
     """The material for the run. Raises ``DataError`` where the data is missing or unfit, or leaks and leaks are refused."""
@@ -51,7 +58,7 @@ def gather(settings: TrainSettings, on_event: OnEvent) -> Material:
     check_columns(source.columns, settings.subgroups)
     for note in source.notes:
         on_event(Note(note))
-    found = audit(source, on_event=on_event)
+    found = audit(source, on_event=on_event, cache=cache_home() / scan_cache.FOLDER)
     refuse_unfit(source, found, allow_bad=settings.allow_bad)
     if found.unreadable:
         names = ", ".join(list(found.unreadable)[:3])

@@ -53,13 +53,16 @@ def judge_model(settings: TrainSettings, material: Material, model: Model | Craf
 
 
 def _test_predictions(material: Material, model: Model | Crafted, run: Run, story: Story) -> Predictions:
+    samples = material.samples("test")
     return predictions_of(
         predictor_of(model, material.source.classes),
         material.source,
-        material.samples("test"),
+        samples,
         model.plan.preprocess,
         on_event=story,
         scratch=run.checkpoints,
+        contents=material.contents(samples),
+        cache=material.pixel_cache,
     )
 
 

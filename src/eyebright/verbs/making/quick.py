@@ -12,6 +12,9 @@ SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)  # pictures a step
 SMOOTHING = 0.09  # Hiverge's, as the rates (training/optim.py)
 DECAY = 1.0418e-6  # of biases and head a picture
 PAD = 1 / 16  # of the side
+# The largest network learns for so long that it needs more variety, as in the public record at 96 % (moves by an eighth, a hole
+# of 12 pixels of 32). In ``erase``'s terms: half of the pictures, with a hole of up to a quarter.
+LONGEST, LONGEST_PAD, LONGEST_ERASE = "deep", 1 / 8, 0.25
 # Until which share of the steps at which share of the side: what is large is learned from small pictures sooner (NOTES.md).
 SIDES = ((0.3, 0.5), (0.6, 0.75))
 VIEWS: tuple[View, ...] = ("identity", "mirror", "up-left", "down-right", "mirror-up-left", "mirror-down-right")
@@ -48,6 +51,15 @@ def speed_recipe(recipe: Recipe, settings: TrainSettings, pictures: int, side: i
         "judged_from": 0.0 if settings.patience or settings.schedule == "plateau" else 1.0,
     }
     return recipe.model_copy(update=chosen)
+
+
+def for_capacity(recipe: Recipe, settings: TrainSettings, capacity: str, side: int) -> Recipe:
+    """``recipe`` with what a capacity wants besides, where nothing else was asked for."""
+    if capacity != LONGEST:
+        return recipe
+    changes = {"pad": max(1, round(side * LONGEST_PAD)), "erase": LONGEST_ERASE}
+    wanted = {name: value for name, value in changes.items() if getattr(settings, name) is None}
+    return recipe.model_copy(update={"augment": recipe.augment.model_copy(update=wanted)})
 
 
 def views_of(settings: TrainSettings, name: str, *, mirrored: bool) -> Views:

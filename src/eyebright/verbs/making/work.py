@@ -66,7 +66,13 @@ class Work:
         """The samples' pictures at the model's size."""
         keys = [sample.key for sample in samples]
         pictures = prepare_all(
-            self.material.source, keys, self.plan.preprocess, on_event=self.story, scratch=self.run.checkpoints
+            self.material.source,
+            keys,
+            self.plan.preprocess,
+            on_event=self.story,
+            scratch=self.run.checkpoints,
+            contents=self.material.contents(samples),
+            cache=self.material.pixel_cache,
         )
         return LabelledPictures(pictures, labels_of(samples), seeds.key_hashes(keys))
 

@@ -1,0 +1,96 @@
+"""What the audit found in files that were slow to read, kept between runs by the hash of the file's bytes."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from eyebright.core.errors import ResourceError
+from eyebright.core.files import forget_oldest, private_directory, write_bytes
+from eyebright.data.scanned import Scanned
+from eyebright.images.phash import SIDE, Thumbprint
+from eyebright.images.revision import revision
+
+FOLDER = "scans"  # within the cache's home
+LIMIT = 128 * 2**20  # bytes: some 25,000 pictures, read in a fifth of a second
+Scan = tuple[Scanned, Thumbprint | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    digest: str
+    thumb: int | None  # its row among the thumbprints
+    scanned: Scanned
+
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="constants")
+
+
+_ROWS = TypeAdapter(list[_Row])
+
+
+class ScanCache:
+    """Scans in full depth, by the sha256 of the encoded file. What cannot be read is thrown away, what cannot be written is
+    done without."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root, self._folder = folder, folder / revision()
+        self._known: dict[str, Scan] = {}
+        self._new: dict[str, Scan] = {}
+        for file in sorted(self._folder.glob("*.safetensors")):
+            self._open(file)
+
+    def _open(self, file: Path) -> None:
+        try:
+            arrays = load_file(file)
+            thumbs, text = arrays["thumbs"], arrays["rows"].tobytes()
+            if arrays["sum"].tobytes() != _sum(text, thumbs):
+                raise KeyError("sum")
+            for row in _ROWS.validate_json(text):
+                self._known[row.digest] = row.scanned, None if row.thumb is None else thumbs[row.thumb]
+            os.utime(file)  # used now
+        except (SafetensorError, OSError, KeyError, IndexError, ValidationError):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    def get(self, content: bytes) -> tuple[str, Scan | None]:
+        """The sha256 of ``content``, and its scan if it is known."""
+        digest = hashlib.sha256(content).hexdigest()
+        return digest, self._known.get(digest)
+
+    def put(self, digest: str, scan: Scan) -> None:
+        """Remembers ``scan`` until ``flush``. Safe to call from many threads."""
+        self._new[digest] = scan
+
+    def flush(self) -> None:
+        """Writes what is new to one file more."""
+        new, self._new = self._new, {}
+        if not new:
+            return
+        rows: list[_Row] = []
+        thumbs: list[Thumbprint] = []
+        for digest, (scanned, thumb) in new.items():
+            rows.append(_Row(digest, None if thumb is None else len(thumbs), scanned))
+            if thumb is not None:
+                thumbs.append(thumb)
+        stacked = np.stack(thumbs) if thumbs else np.zeros((0, SIDE, SIDE), dtype=np.uint8)
+        text = _ROWS.dump_json(rows)
+        arrays = {"rows": _bytes(text), "thumbs": stacked, "sum": _bytes(_sum(text, stacked))}
+        with contextlib.suppress(ResourceError, OSError):
+            private_directory(self._root)  # thumbprints are small pictures
+            write_bytes(self._folder / f"{secrets.token_hex(8)}.safetensors", save(arrays))
+            forget_oldest(self._root.rglob("*.safetensors"), LIMIT)
+
+
+def _sum(text: bytes, thumbs: np.ndarray) -> bytes:
+    return hashlib.sha256(text + thumbs.tobytes()).digest()
+
+
+def _bytes(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, dtype=np.uint8)
