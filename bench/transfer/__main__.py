@@ -4,12 +4,15 @@ Parts, all by default, each kept in bench/results/transfer.json as soon as it is
 
 ``quick``    command to model, the default of ``train`` without fine-tuning, beside fastai's ``fine_tune`` and logistic
              regression on frozen features of the same network: five grouped resplits of three sets, paired
+``loading``  a folder of JPEG files to float batches at 224 pixels, from files and from the cache, beside torch's DataLoader
+             with two workers, five rounds: TrashNet as it is, and the same pictures enlarged to 1,024 pixels
 
 Data is found through EYEBRIGHT_DATA, as ``trashnet.zip``, ``rice_leaf.zip`` and ``chest_xray.zip``. Nothing else should run
 meanwhile; the load average is kept beside each figure.
 """
 
 import dataclasses
+import io
 import json
 import os
 import re
@@ -23,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from bench.parts import run_parts
 from bench.peers import python_of
@@ -34,6 +38,7 @@ HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 RESULTS = HERE.parent / "results" / "transfer.json"
 RESPLITS = 5
+ROUNDS, ENLARGED = 5, 1024
 FOLDS = 5  # a fifth of the groups is the test part of a resplit
 
 
@@ -70,6 +75,43 @@ def quick() -> list[dict[str, Any]]:
                     rows.append({"set": name, "resplit": number, "way": way, "load": os.getloadavg()[0]} | made())
                     print({key: value for key, value in rows[-1].items() if key not in ("labels", "answers")}, flush=True)
     return rows
+
+
+def loading() -> list[dict[str, Any]]:
+    rows = []
+    for name, side in (("TrashNet", None), ("enlarged", ENLARGED)):
+        with _jpegs(side) as folder:
+            for number in range(ROUNDS):
+                with tempfile.TemporaryDirectory() as cache:
+                    done = subprocess.run(
+                        [sys.executable, "-m", "bench.transfer.loading", folder, cache],
+                        check=True,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                    )
+                found = json.loads(done.stdout)
+                for kind in ("pillow", "torchvision"):
+                    found[kind] = peer(sys.executable, "loader.py", folder, kind)["seconds"]
+                rows.append({"set": name, "round": number, "load": os.getloadavg()[0]} | found)
+                print(rows[-1], flush=True)
+    return rows
+
+
+def _jpegs(side: int | None) -> "tempfile.TemporaryDirectory[str]":
+    """TrashNet's files in a folder; with ``side`` enlarged to so many pixels and saved again, as no larger set is at hand."""
+    place = tempfile.TemporaryDirectory()
+    source = open_source(str(Path(os.environ["EYEBRIGHT_DATA"], SETS["trashnet"].file)))
+    for sample in source.samples:
+        content = source.read(sample.key)
+        assert isinstance(content, bytes)
+        folder = Path(place.name, source.classes[sample.label])
+        folder.mkdir(exist_ok=True)
+        file = folder / Path(sample.key).name
+        if side is None:
+            file.write_bytes(content)
+        else:
+            Image.open(io.BytesIO(content)).resize((side, side), Image.Resampling.BICUBIC).save(file, quality=90)
+    return place
 
 
 def resplits(one: Set) -> Iterator[tempfile.TemporaryDirectory[str]]:
@@ -121,7 +163,7 @@ def peer(python: str, script: str, *arguments: str) -> dict[str, Any]:
     return found
 
 
-PARTS: dict[str, Callable[[], Any]] = {"quick": quick}
+PARTS: dict[str, Callable[[], Any]] = {"quick": quick, "loading": loading}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""Our side of loading:  python -m bench.transfer.loading FOLDER CACHE
+
+Prints the seconds from a folder of JPEG files to float batches at 224 pixels, imports and the reading of the folder's names left
+out; with what lies in CACHE, which is filled where it is empty. And the decoder's own limit: Pillow's decoding alone, a
+thread a core.
+"""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from eyebright.core.machine import usable_cores
+from eyebright.core.preprocess import Preprocess
+from eyebright.data.audit import audit
+from eyebright.data.open import open_source
+from eyebright.data.pixels import prepare_all
+from eyebright.training.augment import to_batch
+
+SIDE, BATCH = 224, 64
+
+
+def main(folder: str, cache: str) -> None:
+    source = open_source(folder)
+    keys = [sample.key for sample in source.samples]
+    scanned = audit(source, depth="exact").scanned  # of every training anyway: it says what each file decodes to
+    contents = [scanned[key].pixels_sha256 for key in keys]
+
+    def load() -> int:
+        pictures = prepare_all(source, keys, Preprocess(height=SIDE, width=SIDE), contents=contents, cache=Path(cache))
+        return sum(len(to_batch(pictures[start : start + BATCH])) for start in range(0, len(pictures), BATCH))
+
+    def decode(key: str) -> None:
+        content = source.read(key)
+        assert isinstance(content, bytes)
+        Image.open(io.BytesIO(content)).load()
+
+    def decode_all() -> int:
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return len(list(pool.map(decode, keys)))
+
+    print(json.dumps({"cold": timed(load), "cached": timed(load), "decoding_alone": timed(decode_all), "pictures": len(keys)}))
+
+
+def timed(work: Callable[[], int]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(usable_cores())
+    main(*sys.argv[1:])
