@@ -1,4 +1,4 @@
-# The only words one needs: make setup | check | test | test-slow | fix | bench | bench-serve | bench-scratch | docs | demo | clean
+# The only words one needs: make setup | check | test | test-slow | fix | bench | bench-serve | bench-scratch | bench-transfer | docs | demo | clean
 #
 # Every word but clean sees to the environment first: .venv is made where it is missing, brought up to date where pyproject.toml
 # or the constraints are newer, and built again where it is broken or of an old Python.
@@ -15,7 +15,7 @@ WORKS := $(BIN)/python -c '$(AT_HOME); $(RECENT)' >/dev/null 2>&1
 VENV_WITHOUT_ENSUREPIP := $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-slow fix bench bench-serve bench-scratch docs demo clean
+.PHONY: help setup check test test-slow fix bench bench-serve bench-scratch bench-transfer docs demo clean
 .SILENT:
 MAKEFLAGS += --no-print-directory
 
@@ -34,6 +34,7 @@ help:
 	echo "make bench   measure speed and accuracy, where bench/ is"
 	echo "make bench-serve   requests a second beside other servers (installs them aside)"
 	echo "make bench-scratch   training small pictures, beside the record's recipe and Keras (an hour)"
+	echo "make bench-transfer  photographs to a model, beside fastai and others (an hour and a half)"
 	echo "make docs    build the documentation, where docs/build.py is"
 	echo "make clean   remove .venv and caches"
 
@@ -83,6 +84,9 @@ bench-serve: setup
 
 bench-scratch: setup
 	$(BIN)/python -m bench.scratch
+
+bench-transfer: setup
+	$(BIN)/python -m bench.transfer
 
 docs: setup
 	if [ -e docs/build.py ]; then $(BIN)/python docs/build.py; else echo "The documentation is read as it is: docs/*.md"; fi

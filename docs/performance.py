@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import performance_transfer
+
 from eyebright.evaluation.intervals import wilson
 
 HERE = Path(__file__).parent
@@ -28,7 +30,8 @@ def page() -> str:
         f"## From scratch\n\n{found['processor']}, {found['cores']} cores, Python {found['python']}, {', '.join(packages)}. "
         "`make bench-scratch` runs it all, `python -m bench.scratch PART` a part.\n"
     )
-    return "\n".join([INTRODUCTION, head, *(write(found) for name, write in PARTS.items() if name in found)])
+    parts = [write(found) for name, write in PARTS.items() if name in found]
+    return "\n".join([INTRODUCTION, head, *parts, *filter(None, [performance_transfer.section()])])
 
 
 def _segments(found: dict[str, Any]) -> str:

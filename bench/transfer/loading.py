@@ -1,6 +1,6 @@
 """Our side of loading:  python -m bench.transfer.loading FOLDER CACHE
 
-Prints the seconds from a folder of JPEG files to float batches at 224 pixels, imports and the reading of the folder's names left
+Prints the seconds from a folder of JPEG files to float batches at 224 pixels, imports and the list of names left
 out; with what lies in CACHE, which is filled where it is empty. And the decoder's own limit: Pillow's decoding alone, a
 thread a core.
 """

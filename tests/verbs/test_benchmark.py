@@ -126,6 +126,23 @@ def test_a_process_that_dies_is_told(finished, monkeypatch):
         Asked(finished.bundle, "onnx", 1)
 
 
+def test_a_form_that_dies_in_the_middle_fails_alone(finished, monkeypatch):
+    ask = Asked.ask
+
+    def killed_at_its_second_turn(self, batch, seconds):
+        if self.form == "torch" and self.took:
+            self._process.kill()
+        ask(self, batch, seconds)
+
+    monkeypatch.setattr(Asked, "ask", killed_at_its_second_turn)
+    found = eyebright.benchmark(finished.path, forms=("onnx", "torch"), seconds=0.3, batch=4, threads=1)
+    states = {row.form: row for row in found.forms}
+    assert states["onnx"].state == "ok"
+    assert states["torch"].state == "failed"
+    assert "ended" in states["torch"].reason
+    assert found.exit_code == ModelError.exit_code
+
+
 def test_the_command_prints_a_row_a_form_and_the_roof(finished, capsys):
     assert main(["benchmark", str(finished.path), "--seconds", "0.1", "--batch", "2", "--forms", "onnx"]) == 0
     text = capsys.readouterr().out

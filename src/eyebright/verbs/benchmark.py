@@ -138,11 +138,17 @@ def _measured(
                 continue
             stack.callback(one.close)
             asked.append(one)
+        fallen: dict[str, str] = {}
         turns = [(one, batch) for _ in range(ROUNDS) for batch in batches for one in asked]
         for done, (one, batch) in enumerate(turns, 1):
-            one.ask(batch, seconds / (ROUNDS * len(batches)))
+            if one.form not in fallen:
+                try:
+                    one.ask(batch, seconds / (ROUNDS * len(batches)))
+                except ModelError as error:  # its process died: the others go on
+                    fallen[one.form] = str(error)
             on_event(Progress(done))
-        rows += [_row(one, batches[-1]) for one in asked]
+        rows += [FormSpeed(form=form, state="failed", reason=reason) for form, reason in fallen.items()]
+        rows += [_row(one, batches[-1]) for one in asked if one.form not in fallen]
     return rows
 
 

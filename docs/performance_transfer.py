@@ -1,0 +1,111 @@
+"""The part of docs/performance.md on photographs, made from bench/results/transfer.json."""
+
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eyebright.evaluation.accuracy import count_answers, f1, macro
+
+RESULTS = Path(__file__).parent.parent / "bench" / "results" / "transfer.json"
+OURS = "eyebright"
+WAYS = {OURS: "eyebright, head", "logistic": "logistic regression on frozen features", "fastai": "fastai `fine_tune`"}
+LOADERS = {
+    "pillow": "DataLoader, Pillow",
+    "torchvision": "DataLoader, torchvision",
+    "cold": "eyebright",
+    "cached": "eyebright, again",
+}
+
+
+def section() -> str:
+    """The section in markdown; empty where the bench was not run."""
+    if not RESULTS.exists():
+        return ""
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    packages = [f"{name} {found['versions'][name]}" for name in ("torch", "onnxruntime", "numpy") if name in found["versions"]]
+    head = (
+        f"## From photographs\n\n{found['processor']}, {found['cores']} cores, Python {found['python']}, "
+        f"{', '.join(packages)}. `make bench-transfer` runs it all, `python -m bench.transfer PART` a part.\n"
+    )
+    return "\n".join([head, *(write(found[name]) for name, write in PARTS.items() if name in found)])
+
+
+def macro_f1(row: dict[str, Any]) -> float:
+    """The mean over classes of F1 on the test part of a resplit."""
+    counts = count_answers(np.array(row["labels"]), np.array(row["answers"]), len(row["classes"]))
+    return float(macro(f1(counts), counts))
+
+
+def _quick(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        scores = {way: _by_resplit(rows, name, way, macro_f1) for way in WAYS}
+        seconds = {way: statistics.median(_by_resplit(rows, name, way, _seconds).values()) for way in WAYS}
+        for way, said in WAYS.items():
+            paired = [scores[OURS][number] - scores[way][number] for number in scores[OURS] if number in scores[way]]
+            lines.append(
+                [
+                    name,
+                    said,
+                    over(list(scores[way].values())),
+                    "" if way == OURS else over(paired),
+                    f"{seconds[way]:.0f}",
+                    "" if way == OURS else f"{seconds[OURS] / seconds[way]:.3f}x",
+                ]
+            )
+    head = ["set", "way", "macro F1", "ours less it, paired", "s, command to model", "ours of its time"]
+    return (
+        "### Command to model\n\nThe same network (EfficientNet-Lite0, ImageNet) for all, five grouped resplits, a fifth of\n"
+        "each set held out; means with Student's 95 % interval over resplits, median seconds, nothing cached.\n\n"
+        f"{table(head, lines)}\n"
+    )
+
+
+def _by_resplit(rows: list[dict[str, Any]], name: str, way: str, value: Callable[[dict[str, Any]], float]) -> dict[int, float]:
+    return {row["resplit"]: value(row) for row in rows if row["set"] == name and row["way"] == way}
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return float(row["seconds"])
+
+
+def _loading(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        own = [row for row in rows if row["set"] == name]
+        medians = {way: statistics.median(row[way] for row in own) for way in (*LOADERS, "decoding_alone")}
+        best = min(medians["pillow"], medians["torchvision"])
+        for way, said in LOADERS.items():
+            ratio = f"{best / medians[way]:.1f}x" if way in ("cold", "cached") else ""
+            lines.append([name, said, f"{own[0]['pictures'] / medians[way]:.0f}", ratio])
+        lines.append(
+            [name, "Pillow's decoding alone, two threads", f"{own[0]['pictures'] / medians['decoding_alone']:.0f}", ""]
+        )
+    head = ["set", "way", "pictures a second", "the quicker DataLoader's speed"]
+    return (
+        "### Loading\n\nFrom JPEG files to float batches at 224 pixels, both cores, medians of five rounds, imports left\n"
+        f"out. *Again*: the second run on the same files, from the cache.\n\n{table(head, lines)}\n"
+    )
+
+
+PARTS: dict[str, Callable[[Any], str]] = {"quick": _quick, "loading": _loading}
+
+
+def over(values: list[float]) -> str:
+    """The mean and Student's 95 % interval."""
+    from scipy.stats import t
+
+    mean, n = statistics.mean(values), len(values)
+    if n < 2:
+        return f"{mean:.3f}"
+    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
