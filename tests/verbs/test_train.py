@@ -10,6 +10,7 @@ from pictures import real_data_home
 from PIL import Image as Pillow
 
 import eyebright
+from eyebright.backends.torch_ import load_network
 from eyebright.cli.main import main
 from eyebright.core.bundle import read_bundle
 from eyebright.core.errors import DataError, MissingExtraError, ResourceError
@@ -431,6 +432,10 @@ def photos(tmp_path_factory):
 TRANSFER = {"model": "lite0", "size": 64, "batch_size": 8, "learning_rate": 1e-4, "epochs": 1}
 
 
+def choices_of(run):
+    return {choice["name"]: choice for choice in report_of(run)["training"]["choices"]}
+
+
 def attempts_of(run):
     return report_of(run)["training"]["attempts"]
 
@@ -455,6 +460,7 @@ def test_the_second_run_embeds_nothing_and_is_the_same_model(quick, photos, tmp_
     monkeypatch.setattr(features, "outputs_of", lambda *given, **named: pytest.fail("a known picture was embedded again"))
     second = trained(photos, tmp_path / "second", **TRANSFER, unfreeze="head", flip="off")
     assert outcome(first) == outcome(second)
+    assert "mirror images in the head" not in choices_of(second)  # they were forbidden
     assert [(one["kept"], one["reason"]) for one in attempts_of(second)] == [
         (True, "The head alone was asked for (--unfreeze head).")
     ]
@@ -467,6 +473,27 @@ def test_without_time_for_an_epoch_the_head_is_the_model_and_the_report_says_so(
     assert head["kept"]
     assert "not one epoch fits" in report_of(run)["training"]["ended"]
     assert report_of(run)["figures"]["accuracy"]["value"] > 0.7
+
+
+@pytest.mark.slow
+def test_features_are_of_five_depths_and_one_can_be_asked_for(quick, photos, tmp_path):
+    run = trained(photos, tmp_path / "run", **TRANSFER, unfreeze="head")
+    plain = trained(photos, tmp_path / "plain", **TRANSFER, unfreeze="head", depths=1)
+    for one, depths, width in ((run, 5, 1984), (plain, 1, 1280)):
+        bundle = read_bundle(one.bundle)
+        assert bundle.manifest.architecture.arguments["depths"] == depths
+        network = load_network(bundle.form_file("torch"), bundle.manifest.architecture, 2)
+        assert network.head.in_features == width
+        assert ("depths" in choices_of(one)) is (depths == 5)
+        assert eyebright.verify(one.path).exit_code == 0
+
+
+@pytest.mark.slow
+def test_mirror_images_are_asked_about_where_there_is_time_and_left_alone_where_not(quick, photos, tmp_path):
+    run = trained(photos, tmp_path / "run", **TRANSFER, unfreeze="head")
+    assert "out-of-fold log loss" in choices_of(run)["mirror images in the head"]["reason"]
+    hurried = trained(photos, tmp_path / "hurried", **{**TRANSFER, "epochs": None, "minutes": 0.001}, unfreeze="head")
+    assert "mirror images in the head" not in choices_of(hurried)
 
 
 # --- real data

@@ -105,7 +105,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     sampling = "none" if way == "handcrafted" else _sampling(settings, material, story)
     recipe = _recipe(settings, way, device).model_copy(update={"sampling": sampling})
     plan = Plan(
-        architecture=_architecture(settings, name, way, size, colour),
+        architecture=_architecture(settings, name, size, colour, _depths(settings, name, way, story)),
         preprocess=_preprocess(settings, size, colour),
         weights=settings.weights,
         way=way,
@@ -116,7 +116,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
         return plan
     # Of many pictures it was the better one on every set; of few the validation part is asked, which costs little (NOTES.md).
     beside = settings.model == "auto" and settings.optimiser == "auto" and pictures <= FEW
-    rival = plan.model_copy(update={"architecture": _architecture(settings, "cnn", way, size, colour)}) if beside else None
+    rival = plan.model_copy(update={"architecture": _architecture(settings, "cnn", size, colour)}) if beside else None
     return plan.model_copy(update={"recipe": speed_recipe(recipe, settings, pictures, size), "rival": rival})
 
 
@@ -266,12 +266,22 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
     return size
 
 
-def _architecture(settings: TrainSettings, name: str, way: Way, size: int, colour: str) -> Architecture:
+def _depths(settings: TrainSettings, name: str, way: Way, story: Story) -> int:
+    """Of how many depths of lite0 the features are; 1 for every other network."""
+    if settings.depths is not None or name != LITE0 or way != "transfer":
+        return settings.depths or 1
+    story.choose(
+        "depths", str(lite0.SEVERAL), "the maps before the last layer still hold textures and parts, which it has dropped"
+    )
+    return lite0.SEVERAL
+
+
+def _architecture(settings: TrainSettings, name: str, size: int, colour: str, depths: int = 1) -> Architecture:
     arguments: dict[str, str | int | float | bool | list[float] | None] = {}
     if name in ("cnn", "lenet", "mlp", "speed"):
         arguments = {"height": size, "width": size, "grey": colour == "grey"}
     elif name == LITE0:
-        arguments = {"depths": settings.depths or (lite0.SEVERAL if way == "transfer" else 1)}
+        arguments = {"depths": depths}
     elif is_handcrafted(name):
         return Architecture(name=parse(name).name)
     elif name not in MODELS.targets():
