@@ -123,6 +123,18 @@ def _grey(found: dict[str, Any]) -> str:
     return f"### Grey pictures of 28 pixels\n\n60,000 training pictures, 10,000 test pictures.\n\n{table}\n"
 
 
+def _signs(found: dict[str, Any]) -> str:
+    row = found["signs"][0]
+    figure = row["accuracy"]
+    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
+    capacity, epochs = (row[name].split(" ")[0] for name in ("capacity", "epochs"))
+    return (
+        f"### Traffic signs of 48 pixels\n\n`eyebright train gtsrb --model speed --minutes {row['minutes']:g}`, tracks kept\n"
+        f"together: {value:.1f} % ({low:.1f} to {high:.1f}, n = {figure['n']:,}) in {row['command_seconds']:.0f} s, the whole\n"
+        f"command; {capacity}, {epochs} epochs.\n"
+    )
+
+
 def _profile(found: dict[str, Any]) -> str:
     rows = found["profile"]
     largest = rows[-1]["milliseconds"]
@@ -141,7 +153,7 @@ def _profile(found: dict[str, Any]) -> str:
 
 PARTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "segments": _segments, "port": _port, "seeds": _seeds, "curve": _curve, "keras": _keras, "deep": _deep, "grey": _grey,
-    "profile": _profile,
+    "signs": _signs, "profile": _profile,
 }  # fmt: skip
 
 

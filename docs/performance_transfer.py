@@ -20,8 +20,8 @@ WAYS = {
     "fastai": "fastai `fine_tune`",
 }
 COMPARED = """
-Beside fastai and logistic regression: the same network (EfficientNet-Lite0, ImageNet) for all, five grouped resplits, a fifth of
-each set held out; means with Student's 95 % interval over resplits, median seconds from the command to the model, nothing
+Beside fastai and logistic regression: the same network (EfficientNet-Lite0, ImageNet) for all, five grouped resplits, a fifth
+of each set held out; means with Student's 95 % interval over resplits, median seconds from the command to the model, nothing
 cached.
 """
 LOADERS = {

@@ -8,6 +8,7 @@ Parts, all by default, each kept in bench/results/scratch.json as soon as it is 
 ``curve``     the command ``eyebright train cifar10 --model speed --minutes M`` for M = 1, 2.5, 5, 10, 20
 ``deep``      the largest network, as far as the machine allows
 ``grey``      MNIST and Fashion-MNIST by the same recipe
+``signs``     traffic signs of 48 pixels by the command: the publisher's test part, tracks kept together
 ``profile``   where a step goes, and how far it is from the arithmetic
 ``keras``     Keras' usual network, ten minutes; in an environment of its own, as TensorFlow wants one
 
@@ -43,6 +44,7 @@ SEEDS = range(5)
 GREY = {"mnist": Way("standard", 12, flip=False), "fashion-mnist": Way("standard", 10)}
 GREY_SEEDS = range(3)
 MINUTES = (1, 2.5, 5, 10, 20)
+SIGNS_MINUTES = 3
 KERAS_MINUTES = 10
 
 
@@ -91,28 +93,33 @@ def _runs(name: str, parts: Parts, way: Way, wanted: range) -> dict[str, Any]:
 
 
 def curve() -> list[dict[str, Any]]:
-    found = []
-    for minutes in MINUTES:
-        with tempfile.TemporaryDirectory() as place:
-            run = Path(place, "run")
-            command = ["train", "cifar10", "--model", "speed", "--minutes", str(minutes), "--out", str(run), "--json"]
-            started = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "eyebright", *command], check=True, stdout=subprocess.DEVNULL)
-            whole = time.perf_counter() - started
-            report = json.loads((run / "report.json").read_text())
-        choices = {choice["name"]: f"{choice['value']} ({choice['reason']})" for choice in report["training"]["choices"]}
-        found.append(
-            {
-                "minutes": minutes,
-                "accuracy": report["figures"]["accuracy"],
-                "training_seconds": report["training"]["seconds"],
-                "command_seconds": whole,
-                "capacity": choices["capacity"],
-                "epochs": choices["epochs"],
-                "load": load(),
-            }
-        )
-        print(found[-1], flush=True)
+    return [_command("cifar10", minutes) for minutes in MINUTES]
+
+
+def signs() -> list[dict[str, Any]]:
+    return [_command("gtsrb", SIGNS_MINUTES, "--group", r"train/(?P<group>\d+/\d+)_")]
+
+
+def _command(data: str, minutes: float, *flags: str) -> dict[str, Any]:
+    """What the command makes of its minutes: its figure, and what it chose."""
+    with tempfile.TemporaryDirectory() as place:
+        run = Path(place, "run")
+        command = ["train", data, "--model", "speed", "--minutes", str(minutes), *flags, "--out", str(run), "--json"]
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "eyebright", *command], check=True, stdout=subprocess.DEVNULL)
+        whole = time.perf_counter() - started
+        report = json.loads((run / "report.json").read_text())
+    choices = {choice["name"]: f"{choice['value']} ({choice['reason']})" for choice in report["training"]["choices"]}
+    found = {
+        "minutes": minutes,
+        "accuracy": report["figures"]["accuracy"],
+        "training_seconds": report["training"]["seconds"],
+        "command_seconds": whole,
+        "capacity": choices["capacity"],
+        "epochs": choices["epochs"],
+        "load": load(),
+    }
+    print(found, flush=True)
     return found
 
 
@@ -153,8 +160,8 @@ def peer(python: str, script: str, *arguments: str) -> list[dict[str, Any]]:
 
 
 PARTS: dict[str, Callable[[], Any]] = {
-    "segments": segments, "port": port, "seeds": seeds, "curve": curve, "deep": deep, "grey": grey, "keras": keras,
-    "profile": profile,
+    "segments": segments, "port": port, "seeds": seeds, "curve": curve, "deep": deep, "grey": grey, "signs": signs,
+    "profile": profile, "keras": keras,
 }  # fmt: skip
 
 
