@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import performance_transfer
+from performance_transfer import table
 
 from eyebright.evaluation.intervals import wilson
 
@@ -41,11 +42,11 @@ def _segments(found: dict[str, Any]) -> str:
     rows = []
     for number, row in enumerate(rounds, 1):
         rows.append([str(number), f"{row['port']:.2f}", *(f"{row['ours'][side]:.2f}" for side in sides), f"{row['load']:.1f}"])
-    table = _table(["round", "port, 2,000 pictures", *(f"ours at {side} px, 1,536" for side in sides), "load"], rows)
+    drawn = table(["round", "port, 2,000 pictures", *(f"ours at {side} px, 1,536" for side in sides), "load"], rows)
     ratios = [_steps_seconds(part["steps_ours"], row["ours"]) / (part["steps_port"] * row["port"]) for row in rounds]
     steps = ", ".join(f"{count} at {side} px" for side, count in part["steps_ours"].items())
     return (
-        f"### A step\n\nSeconds (medians of 20 steps), one after the other: `python -m bench.scratch segments`.\n\n{table}\n\n"
+        f"### A step\n\nSeconds (medians of 20 steps), one after the other: `python -m bench.scratch segments`.\n\n{drawn}\n\n"
         f"The whole recipe ({steps}) takes **{statistics.median(ratios):.2f}x** the port's {part['steps_port']} steps\n"
         f"by these figures (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)}), views apart.\n"
     )
@@ -57,8 +58,8 @@ def _steps_seconds(counts: dict[str, int], seconds: dict[str, float]) -> float:
 
 def _port(found: dict[str, Any]) -> str:
     rows = [[str(row["steps"]), f"{row['step_seconds']:.2f}", f"{row['seconds']:.0f}", _accuracy(row)] for row in found["port"]]
-    table = _table(["steps", "s a step", "s in all", "test accuracy, one seed"], rows)
-    return f"### The record's recipe, ported plainly\n\nbf16, eager, its views included.\n\n{table}\n"
+    drawn = table(["steps", "s a step", "s in all", "test accuracy, one seed"], rows)
+    return f"### The record's recipe, ported plainly\n\nbf16, eager, its views included.\n\n{drawn}\n"
 
 
 def _seeds(found: dict[str, Any]) -> str:
@@ -94,7 +95,7 @@ def _curve(found: dict[str, Any]) -> str:
     head = ["--minutes", "accuracy, n = 10,000", "s to the last step", "s, whole command", "capacity", "epochs"]
     return (
         "### What the minutes buy\n\n`eyebright train cifar10 --model speed --minutes M`: reading, audit and timing included,\n"
-        f"45,000 pictures for training, 5,000 for validation.\n\n{_table(head, rows)}\n\n"
+        f"45,000 pictures for training, 5,000 for validation.\n\n{table(head, rows)}\n\n"
         f"![Accuracy over minutes]({PLOT.name})\n"
     )
 
@@ -119,8 +120,8 @@ def _grey(found: dict[str, Any]) -> str:
         accuracies = [run["right"] / run["n"] for run in part["runs"]]
         seconds = statistics.median(run["seconds"] for run in part["runs"])
         rows.append([name, part["capacity"], str(part["epochs"]), _over_seeds(accuracies), f"{seconds:.0f}"])
-    table = _table(["set", "capacity", "epochs", "test accuracy", "s, median"], rows)
-    return f"### Grey pictures of 28 pixels\n\n60,000 training pictures, 10,000 test pictures.\n\n{table}\n"
+    drawn = table(["set", "capacity", "epochs", "test accuracy", "s, median"], rows)
+    return f"### Grey pictures of 28 pixels\n\n60,000 training pictures, 10,000 test pictures.\n\n{drawn}\n"
 
 
 def _signs(found: dict[str, Any]) -> str:
@@ -142,12 +143,12 @@ def _profile(found: dict[str, Any]) -> str:
     lines = [[name, *(f"{row['milliseconds'].get(name, 0):.0f}" for row in rows)] for name in names]
     lines.append(["the arithmetic alone", *(f"{row['arithmetic']:.0f}" for row in rows)])
     best = ", ".join(f"{row['best_rate'] / 1e12:.1f}" for row in rows)
-    table = _table(["milliseconds", *(f"{row['side']} px" for row in rows)], lines)
+    drawn = table(["milliseconds", *(f"{row['side']} px" for row in rows)], lines)
     return (
         "### Where a step goes\n\nA step of 1,536 pictures, `standard`: `python -m bench.scratch profile`. The arithmetic\n"
         "alone is what the convolutions' operations take at the best rate any of them reaches here, forward, in bf16\n"
         f"({best} TFLOP/s).\n\n"
-        f"{table}\n"
+        f"{drawn}\n"
     )
 
 
@@ -170,10 +171,6 @@ def _over_seeds(values: list[float]) -> str:
         return f"{100 * mean:.2f} % (one seed)"
     half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
     return f"{100 * mean:.2f} % ({100 * (mean - half):.2f} to {100 * (mean + half):.2f}, {n} seeds)"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
 def draw() -> None:

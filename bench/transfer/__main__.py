@@ -66,17 +66,22 @@ def compared(name: str) -> list[dict[str, Any]]:
     rows = []
     for number, folder in enumerate(resplits(one)):
         with folder as place:
-            fastai = peer(python, "fastai_tune.py", place, f"{place}/model.pkl", str(one.epochs), str(number))
-            made = {
-                "fastai": fastai,
-                "logistic": peer(python, "logistic.py", place, f"{place}/model.joblib"),
-                "head": ours(place, number, "--unfreeze", "head"),
-                "equal minutes": ours(place, number, "--minutes", f"{fastai['seconds'] / 60:.2f}"),
-            }
-        for way, found in made.items():
-            rows.append({"resplit": number, "way": way, "load": os.getloadavg()[0]} | found)
-            print({key: value for key, value in rows[-1].items() if key not in ("labels", "answers")}, flush=True)
+            for way, found in _ways(python, one, place, number):
+                rows.append({"resplit": number, "way": way} | found)
+                print({key: value for key, value in rows[-1].items() if key not in ("labels", "answers")}, flush=True)
     return rows
+
+
+def _ways(python: str, one: Set, place: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each way with what it gave, and the load before it began."""
+    load = os.getloadavg()[0]
+    fastai = peer(python, "fastai_tune.py", place, f"{place}/model.pkl", str(one.epochs), str(number))
+    yield "fastai", {"load": load} | fastai
+    load = os.getloadavg()[0]
+    yield "logistic", {"load": load} | peer(python, "logistic.py", place, f"{place}/model.joblib")
+    for way, flags in (("head", ["--unfreeze", "head"]), ("equal minutes", ["--minutes", f"{fastai['seconds'] / 60:.2f}"])):
+        load = os.getloadavg()[0]
+        yield way, {"load": load} | ours(place, number, *flags)
 
 
 def loading() -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def test_a_second_run_reads_nothing_and_gets_the_same_bytes(tmp_path, read):
 def test_what_lies_together_is_not_copied_and_what_is_written_to_it_stays_with_the_process(tmp_path, read):
     prepared(tmp_path, read, range(9))
     again = prepared(tmp_path, read, range(9))
-    assert isinstance(again.base, np.memmap) or isinstance(again, np.memmap)
+    assert isinstance(again, np.memmap)
     again[:] = 255
     assert prepared(tmp_path, read, range(9))[:, 0, 0, 0].tolist() == list(range(9))
 
@@ -86,25 +86,76 @@ def test_what_is_soon_done_again_is_not_kept(tmp_path):
     prepared(tmp_path, read, range(4))
     prepared(tmp_path, read, range(4))
     assert len(read) == 8
-    assert not list((tmp_path / "cache").rglob("*.npy"))
+    assert not list((tmp_path / "cache").rglob("*.pixels"))
 
 
 @pytest.mark.parametrize("harm", [
     lambda file: file.write_bytes(file.read_bytes()[:-7]),
     lambda file: file.write_bytes(b""),
+    lambda file: file.write_bytes(file.read_bytes() * 2),
     lambda file: file.unlink(),
-    lambda file: np.save(file, np.zeros((4, 3, 6, 5), dtype=np.float32)),
-    lambda file: np.save(file, np.array([{}], dtype=object), allow_pickle=True),
 ])  # fmt: skip
-def test_a_damaged_pack_is_thrown_away_and_made_again(tmp_path, read, harm):
+def test_a_damaged_pack_is_passed_over_and_made_again(tmp_path, read, harm):
     prepared(tmp_path, read, range(4))
-    (file,) = (tmp_path / "cache").rglob("*.npy")
+    (file,) = (tmp_path / "cache").rglob("*.pixels")
     harm(file)
     assert prepared(tmp_path, read, range(4))[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
     assert len(read) == 8
     assert not list((tmp_path / "cache").rglob("*.part"))
     prepared(tmp_path, read, range(4))
     assert len(read) == 8
+
+
+def test_a_pack_that_cannot_be_opened_now_is_kept_for_later(tmp_path, read, monkeypatch):
+    """As where a process has too many files open."""
+    prepared(tmp_path, read, range(4))
+    with monkeypatch.context() as patch:
+        patch.setattr(room.np, "memmap", lambda *given, **named: (_ for _ in ()).throw(OSError(errno.EMFILE, "Too many")))
+        assert prepared(tmp_path, read, range(4))[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert len(read) == 8
+    prepared(tmp_path, read, range(4))
+    assert len(read) == 8
+
+
+def test_packs_that_are_not_asked_for_are_not_opened(tmp_path, read, monkeypatch):
+    for first in (0, 10, 20):
+        prepared(tmp_path, read, range(first, first + 4))
+    opened = []
+    real = np.memmap
+    monkeypatch.setattr(room.np, "memmap", lambda *given, **named: opened.append(1) or real(*given, **named))
+    assert prepared(tmp_path, read, [11])[0, 0, 0, 0] == 11
+    assert opened == [1]
+
+
+def test_equal_pictures_in_a_set_do_not_keep_it_from_being_mapped(tmp_path, read):
+    prepared(tmp_path, read, [1, 2, 1, 3])
+    found = prepared(tmp_path, read, [1, 2, 1, 3])
+    assert isinstance(found, np.memmap)
+    assert found[:, 0, 0, 0].tolist() == [1, 2, 1, 3]
+
+
+def test_another_users_folder_is_done_without(tmp_path, read, monkeypatch):
+    def refuse(self, pattern):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    prepared(tmp_path, read, range(4))
+    monkeypatch.setattr("pathlib.Path.glob", refuse)
+    monkeypatch.setattr("pathlib.Path.rglob", refuse)
+    assert prepared(tmp_path, read, range(4))[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_what_a_killed_run_left_behind_goes_after_a_day(tmp_path, read):
+    prepared(tmp_path, read, range(4))
+    (folder,) = (one for one in (tmp_path / "cache").iterdir())
+    old, young = [folder / "old.pixels", folder / "old.sha256.part"], folder / "young.pixels"
+    for file in (*old, young):
+        file.write_bytes(b"half")
+    for file in old:
+        os.utime(file, (1000, 1000))
+    prepared(tmp_path, read, range(10, 12))
+    assert not any(file.exists() for file in old)
+    assert young.exists()
+    assert len(list(folder.glob("*.pixels"))) == 3
 
 
 def test_hashes_that_are_cut_short_make_no_wrong_pictures(tmp_path, read):
@@ -126,16 +177,16 @@ def test_a_full_disk_costs_the_cache_only(tmp_path, read, monkeypatch):
 def test_a_disk_with_little_room_is_left_alone(tmp_path, read, monkeypatch):
     monkeypatch.setattr(room, "FREE", 10**12)
     prepared(tmp_path, read, range(4))
-    assert not list((tmp_path / "cache").rglob("*.npy"))
+    assert not list((tmp_path / "cache").rglob("*.pixels"))
 
 
 def test_packs_not_used_for_longest_go_first(tmp_path, read, monkeypatch):
-    pack = 4 * 3 * 6 * 5 + 128 + 4 * 32  # bytes: the pictures, the header of .npy, the hashes
+    pack = 4 * 3 * 6 * 5 + 4 * 32  # bytes: the pictures and their hashes
     monkeypatch.setattr(room, "LIMIT", 2 * pack)
     for first in (0, 10):
         prepared(tmp_path, read, range(first, first + 4))
-    for age, file in enumerate(sorted((tmp_path / "cache").rglob("*.sha256"))):
-        os.utime(file, (1000 + age, 1000 + age))
+    for file in (tmp_path / "cache").rglob("*.sha256"):
+        os.utime(file, (1000, 1000))
     prepared(tmp_path, read, range(4))  # used now
     prepared(tmp_path, read, range(20, 24))
     cache = PixelCache(tmp_path / "cache", SPEC)
@@ -166,3 +217,14 @@ def test_no_copy_of_a_patients_picture_is_left_behind(tmp_path, monkeypatch):
     photograph = Scanned("0" * 64, 6, 5, "RGB", "JPEG")
     assert place_for([photograph]) == tmp_path / "pixels"
     assert place_for([photograph, Scanned("1" * 64, 6, 5, "L", "DICOM")]) is None
+
+
+def test_of_a_set_that_is_partly_known_only_the_new_rows_are_kept_a_block_at_a_time(tmp_path, read, monkeypatch):
+    monkeypatch.setattr(room, "BLOCK", 2)
+    prepared(tmp_path, read, range(3))
+    prepared(tmp_path, read, range(8))
+    sizes = sorted(file.stat().st_size for file in (tmp_path / "cache").rglob("*.pixels"))
+    assert sizes == [3 * 90, 5 * 90]
+    read.clear()
+    assert prepared(tmp_path, read, [7, 0, 5])[:, 0, 0, 0].tolist() == [7, 0, 5]
+    assert not read

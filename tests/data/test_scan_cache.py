@@ -2,6 +2,8 @@
 
 import dataclasses
 import errno
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,3 +115,43 @@ def test_what_is_soon_done_again_is_not_kept(source, tmp_path):
 def test_the_folder_is_its_owners_alone(source, tmp_path, decoded):
     audit(source, cache=tmp_path / "home" / "cache")
     assert oct((tmp_path / "home" / "cache").stat().st_mode)[-3:] == "700"
+
+
+def test_another_users_folder_is_done_without(source, tmp_path, decoded, monkeypatch):
+    expected = audit(source, cache=tmp_path / "cache")
+
+    def refuse(self, pattern):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.glob", refuse)
+    monkeypatch.setattr("pathlib.Path.rglob", refuse)
+    assert audit(source, cache=tmp_path / "cache") == expected
+
+
+def test_what_no_cues_were_taken_of_is_read_again_once_they_are_wanted(source, tmp_path, decoded, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(auditing, "probed_keys", lambda source: frozenset())
+        plain = audit(source, cache=tmp_path / "cache")
+        decoded.clear()
+        assert audit(source, cache=tmp_path / "cache") == plain
+        assert len(decoded) == 1  # the broken file
+    assert audit(source, cache=tmp_path / "cache") == audit(source)
+    assert len(decoded) == 1 + 2 * len(source.samples)
+
+
+def test_files_that_were_not_used_for_longest_go_first(source, tmp_path, decoded, monkeypatch):
+    audit(source, cache=tmp_path)
+    (first,) = tmp_path.rglob("*.safetensors")
+    cache = ScanCache(tmp_path)
+    scanned = next(iter(audit(source).scanned.values()))
+    cache.put("f" * 64, (scanned, None))
+    cache.flush()
+    files = list(tmp_path.rglob("*.safetensors"))
+    for file in files:
+        os.utime(file, (1000, 1000))
+    audit(source, cache=tmp_path)  # uses the first alone
+    assert {file for file in files if file.stat().st_mtime > 2000} == {first}
+
+
+def test_a_field_more_finds_nothing_of_before():
+    assert room._SCHEMA in str(ScanCache(Path("nowhere"))._folder)

@@ -1,5 +1,8 @@
 """Features by the quickest means that gives the network's own, and a graph that is written once for a backbone."""
 
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +14,15 @@ from eyebright.core.bundle import Architecture
 from eyebright.core.decision import Decision
 from eyebright.core.errors import ModelError
 from eyebright.core.preprocess import Preprocess
+from eyebright.core.views import ONE_VIEW
 from eyebright.models.catalogue import build_seeded
 from eyebright.training.fit import outputs_of
 from eyebright.training.recipe import Recipe
-from eyebright.verbs.making import bundling, embedding
+from eyebright.verbs.making import bundling, embedding, judging, trying
 from eyebright.verbs.making.bundling import write_bundle
+from eyebright.verbs.making.choosing import Plan
 from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_embedder
+from eyebright.verbs.making.judging import predictor_of
 from eyebright.verbs.making.packing import Contents
 
 SIDE = 12
@@ -182,3 +188,94 @@ def test_a_wrong_graph_in_the_cache_does_not_spoil_a_bundle(tmp_path):
     graph_of(network(1), (SIDE, SIDE), name_of(ours))
     write_bundle(ours, contents(classes), tmp_path / "bundle", lambda event: None)
     same_answers(tmp_path / "bundle", ours, classes)
+
+
+# --- what the test pictures are asked of
+
+
+def learned(ours):
+    return SimpleNamespace(network=ours, architecture=ARCHITECTURE, plan=SimpleNamespace(preprocess=PREPROCESS, views=ONE_VIEW))
+
+
+def answers(predictor):
+    return predictor(pictures(5).astype(np.float32) / 255).logits
+
+
+def test_the_test_pictures_are_asked_of_the_graph_that_the_bundle_will_hold():
+    ours, classes = network(), tuple("abc")
+    graph_of(ours, (SIDE, SIDE), name_of(ours))
+    predictor = predictor_of(learned(ours), classes)
+    assert predictor.form == "onnx"
+    np.testing.assert_allclose(answers(predictor), answers(TorchPredictor(ours, classes)), atol=1e-5)
+
+
+def test_without_a_graph_with_a_wrong_one_or_without_room_for_it_torch_is_asked(monkeypatch):
+    ours, classes = network(), tuple("abc")
+    assert predictor_of(learned(ours), classes).form == "torch"
+    graph_of(network(1), (SIDE, SIDE), name_of(ours))
+    found = predictor_of(learned(ours), classes)
+    assert found.form == "torch"
+    np.testing.assert_array_equal(answers(found), answers(TorchPredictor(ours, classes)))
+    embedding._file(name_of(ours)).unlink()
+    graph_of(ours, (SIDE, SIDE), name_of(ours))
+    assert predictor_of(learned(ours), classes).form == "onnx"
+
+    def full(**options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(judging.tempfile, "TemporaryDirectory", full)
+    assert predictor_of(learned(ours), classes).form == "torch"
+
+
+# --- whether mirror images are embedded too
+
+
+def embeds(asked="auto", *, seconds=1.0, left=100.0, n=50, flip="auto", settled=None):
+    """The decision, and what was said of it."""
+    said, adopted = [], []
+    plan = Plan(
+        architecture=ARCHITECTURE, preprocess=PREPROCESS, weights="auto", way="transfer", recipe=RECIPE, refit=False,
+        mirrored_head=settled,
+    )  # fmt: skip
+
+    def adopt(found):
+        work.plan = found
+        adopted.append(found.mirrored_head)
+
+    work = SimpleNamespace(
+        plan=plan,
+        settings=SimpleNamespace(mirrored_head=asked, flip=flip),
+        pictures=[None] * n,
+        deadline=time.monotonic() + left,
+        seconds_for_mirrored=lambda network: seconds,
+        story=SimpleNamespace(choose=lambda name, value, why: said.append(why)),
+        adopt=adopt,
+    )
+    found = trying._embeds_mirrored(work, None)
+    assert adopted == ([] if settled is not None else [found])
+    return found, said
+
+
+def test_mirror_images_are_embedded_where_that_takes_a_small_share_of_the_time():
+    assert embeds(seconds=4) == (True, [])
+    found, (why,) = embeds(seconds=6)
+    assert not found
+    assert why == "embedding them would take 6 of the 100 s that are left"
+    assert not embeds(seconds=0.0, left=-1.0)[0]
+
+
+def test_many_pictures_are_enough_without_mirror_images():
+    found, (why,) = embeds(n=10_001)
+    assert not found
+    assert "10,001 pictures are enough" in why
+
+
+def test_mirror_images_can_be_asked_for_and_forbidden():
+    assert embeds("yes", seconds=1000, flip="off") == (True, [])
+    assert embeds("no") == (False, [])
+    assert embeds(flip="off") == (False, [])
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_resume_takes_what_was_settled(settled):
+    assert embeds(seconds=1000 if settled else 0, settled=settled) == (settled, [])

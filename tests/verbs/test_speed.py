@@ -10,6 +10,7 @@ import eyebright
 from eyebright.core.bundle import read_bundle
 from eyebright.core.errors import SettingsError
 from eyebright.models.speed.network import CAPACITIES
+from eyebright.training.augment import Augment
 from eyebright.training.fit import Pace
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making import dialling, quick
@@ -109,6 +110,19 @@ def test_the_largest_capacity_leaves_what_was_asked_for():
     settings = TrainSettings(data="-", model="speed", pad=1, erase=0.0)
     found = quick.for_capacity(recipe(pad=1), settings, "deep", 32).augment
     assert (found.pad, found.erase) == (1, 0.0)
+
+
+def test_the_largest_capacity_obeys_a_dial_of_augmentation_and_moves_no_further_than_is_allowed():
+    settings = TrainSettings(data="-", model="speed", augment="none")
+    assert quick.for_capacity(recipe(), settings, "deep", 32).augment.erase == 0.0
+    large = quick.for_capacity(recipe(side=600), TrainSettings(data="-", model="speed"), "deep", 600).augment
+    assert Augment.model_validate(large.model_dump()).pad == 32
+
+
+def test_the_command_trains_the_largest_capacity_with_more_variety(data, tmp_path):
+    run = trained(data, tmp_path / "run", epochs=1, flip="on", capacity="deep")
+    found = report_of(run)["provenance"]["recipe"]["augment"]
+    assert (found["pad"], found["erase"]) == (2, 0.25)  # an eighth of 16 pixels
 
 
 # --- the dial

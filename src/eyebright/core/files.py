@@ -132,6 +132,6 @@ def forget_oldest(files: Iterable[Path], limit: int, *, beside: str = "") -> Non
         if excess <= 0:
             return
         excess -= size
-        for part in parts:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for part in reversed(parts):  # what is beside goes first: while it stays, its file keeps it in the count
                 part.unlink(missing_ok=True)

@@ -93,8 +93,8 @@ def audit(
             spoken = time.monotonic()
             on_event(Progress(len(scanned) + len(unreadable)))
     on_event(Progress(len(source.samples)))
-    if known is not None and time.monotonic() - started > WORTH_KEEPING:
-        known.flush()
+    if known is not None:
+        known.flush(new=time.monotonic() - started > WORTH_KEEPING)
     duplicates = _clusters(scanned)
     exact = Audit(scanned, unreadable, duplicates, conflicting(source, duplicates))
     if depth == "exact":
@@ -125,7 +125,7 @@ def _scan(source: Source, key: str, depth: Depth, known: ScanCache | None, *, pr
         content = source.read(key)
         digest = ""
         if known is not None and isinstance(content, bytes):
-            digest, scan = known.get(content)
+            digest, scan = known.get(content, cues=probed)
             if scan is not None:
                 scanned, small = scan
                 return (scanned if probed else dataclasses.replace(scanned, cues=None)), small if depth == "full" else None
@@ -139,7 +139,7 @@ def _scan(source: Source, key: str, depth: Depth, known: ScanCache | None, *, pr
     small = thumbprint(decoded.image) if depth == "full" and min(height, width) >= LEAST_SIDE else None
     sha256 = array_sha256(decoded.image)
     scanned = Scanned(sha256, height, width, decoded.mode, decoded.format, tuple(decoded.warnings), cues)
-    if known is not None and digest and depth == "full" and probed and decoded.format != PATIENTS:
+    if known is not None and digest and depth == "full" and decoded.format != PATIENTS:
         known.put(digest, (scanned, small))
     return scanned, small
 

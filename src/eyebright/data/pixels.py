@@ -14,7 +14,7 @@ from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.machine import usable_cores
 from eyebright.core.preprocess import Preprocess
 from eyebright.data.in_order import in_order
-from eyebright.data.pixel_cache import PixelCache
+from eyebright.data.pixel_cache import PixelCache, Place
 from eyebright.data.source import Source
 from eyebright.images.decode import decode_any
 from eyebright.images.preprocess import prepare
@@ -47,22 +47,22 @@ def prepare_all(
     has room.
     """
     kept = PixelCache(cache, spec) if cache is not None and contents else None
-    places = kept.places(contents) if kept is not None else [None] * len(keys)
+    places: list[Place | None] = kept.places(contents) if kept is not None else [None] * len(keys)
     on_event(Phase("Preparing pictures", len(keys)))
-    if kept is not None and (whole := kept.whole(places)) is not None:
+    if kept is not None and (whole := kept.whole(contents, places)) is not None:
         on_event(Progress(len(keys)))
         return whole
     pixels = _room((len(keys), 3, spec.height, spec.width), scratch)
     try:
         for row, place in enumerate(places):
-            if kept is not None and place is not None:
-                pixels[row] = kept.picture(place)
+            if place is not None:
+                pack, within = place
+                pixels[row] = pack.pictures[within]
         unknown = [row for row, place in enumerate(places) if place is None]
         started = time.monotonic()
         _fill(pixels, unknown, source, keys, spec, threads or usable_cores(), on_event)
         if kept is not None and time.monotonic() - started > WORTH_KEEPING:
-            all_new = len(unknown) == len(keys)
-            kept.add([contents[row] for row in unknown], pixels if all_new else pixels[unknown])
+            kept.add([contents[row] for row in unknown], pixels, unknown)
     except BaseException:
         _discard(pixels)
         raise

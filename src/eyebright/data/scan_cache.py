@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from eyebright.core.errors import ResourceError
-from eyebright.core.files import forget_oldest, private_directory, write_bytes
+from eyebright.core.files import forget_oldest, private_directory, sha256_of_json, write_bytes
+from eyebright.data.near import LEAST_SIDE
 from eyebright.data.scanned import Scanned
 from eyebright.images.phash import SIDE, Thumbprint
 from eyebright.images.revision import revision
@@ -33,6 +34,8 @@ class _Row:
 
 
 _ROWS = TypeAdapter(list[_Row])
+# What is known of a picture, and from which side on near copies are looked for: where either changes, nothing is found.
+_SCHEMA = sha256_of_json([[field.name for field in dataclasses.fields(Scanned)], LEAST_SIDE])[:8]
 
 
 class ScanCache:
@@ -40,11 +43,14 @@ class ScanCache:
     done without."""
 
     def __init__(self, folder: Path) -> None:
-        self._root, self._folder = folder, folder / revision()
+        self._root, self._folder = folder, folder / f"{revision()}-{_SCHEMA}"
         self._known: dict[str, Scan] = {}
         self._new: dict[str, Scan] = {}
-        for file in sorted(self._folder.glob("*.safetensors")):
-            self._open(file)
+        self._file_of: dict[str, Path] = {}
+        self._used: set[Path] = set()
+        with contextlib.suppress(OSError):  # another user's folder
+            for file in sorted(self._folder.glob("*.safetensors")):
+                self._open(file)
 
     def _open(self, file: Path) -> None:
         try:
@@ -54,28 +60,37 @@ class ScanCache:
                 raise KeyError("sum")
             for row in _ROWS.validate_json(text):
                 self._known[row.digest] = row.scanned, None if row.thumb is None else thumbs[row.thumb]
-            os.utime(file)  # used now
-        except (SafetensorError, OSError, KeyError, IndexError, ValidationError):
+                self._file_of[row.digest] = file
+        except OSError:
+            return
+        except (SafetensorError, KeyError, IndexError, ValidationError):  # damaged
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
 
-    def get(self, content: bytes) -> tuple[str, Scan | None]:
-        """The sha256 of ``content``, and its scan if it is known."""
+    def get(self, content: bytes, *, cues: bool) -> tuple[str, Scan | None]:
+        """The sha256 of ``content``, and its scan if it is known, with cues where ``cues`` are wanted."""
         digest = hashlib.sha256(content).hexdigest()
-        return digest, self._known.get(digest)
+        found = self._known.get(digest)
+        if found is None or (cues and found[0].cues is None):
+            return digest, None
+        self._used.add(self._file_of[digest])
+        return digest, found
 
     def put(self, digest: str, scan: Scan) -> None:
         """Remembers ``scan`` until ``flush``. Safe to call from many threads."""
         self._new[digest] = scan
 
-    def flush(self) -> None:
-        """Writes what is new to one file more."""
-        new, self._new = self._new, {}
-        if not new:
+    def flush(self, *, new: bool = True) -> None:
+        """Marks the files that were used, and writes what is ``new`` to one file more."""
+        for file in self._used:
+            with contextlib.suppress(OSError):
+                os.utime(file)
+        found, self._new = self._new, {}
+        if not new or not found:
             return
         rows: list[_Row] = []
         thumbs: list[Thumbprint] = []
-        for digest, (scanned, thumb) in new.items():
+        for digest, (scanned, thumb) in found.items():
             rows.append(_Row(digest, None if thumb is None else len(thumbs), scanned))
             if thumb is not None:
                 thumbs.append(thumb)

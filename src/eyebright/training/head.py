@@ -35,7 +35,8 @@ class LinearHead:
 class HeadChoice:
     """The strength chosen, with the out-of-fold logits it gave and the mean log loss of each strength that was tried.
 
-    ``mirrored`` says whether mirror images are learned from too, ``why`` the reason in words.
+    ``mirrored`` says whether mirror images are learned from too, ``why`` the reason in words, ``harmed`` the class that would
+    pay for it.
     """
 
     strength: float
@@ -43,6 +44,7 @@ class HeadChoice:
     losses: dict[float, float]
     mirrored: bool = False
     why: str = ""
+    harmed: int | None = None
 
     @property
     def loss(self) -> float:
@@ -219,8 +221,7 @@ def with_mirrored_if_better(
     harmed = _harmed(log_losses(other.out_of_fold, labels) - log_losses(choice.out_of_fold, labels), labels)
     if other.loss < choice.loss and harmed is None:
         return dataclasses.replace(choice, out_of_fold=other.out_of_fold, losses=other.losses, mirrored=True, why=losses)
-    why = losses if harmed is None else f"{losses}; class {harmed} is known worse with them"
-    return dataclasses.replace(choice, why=why)
+    return dataclasses.replace(choice, why=losses, harmed=harmed)
 
 
 def _harmed(differences: np.ndarray, labels: Labels) -> int | None:

@@ -236,7 +236,13 @@ def _write_choice(file: Path, choice: HeadChoice) -> None:
     save_checkpoint(
         file,
         {"out_of_fold": torch.from_numpy(choice.out_of_fold)},
-        {"strength": choice.strength, "losses": losses, "mirrored": choice.mirrored, "why": choice.why},
+        {
+            "strength": choice.strength,
+            "losses": losses,
+            "mirrored": choice.mirrored,
+            "why": choice.why,
+            "harmed": choice.harmed,
+        },
     )
 
 
@@ -245,8 +251,9 @@ def _read_choice(file: Path) -> HeadChoice:
     return HeadChoice(state["strength"], tensors["out_of_fold"].numpy(), dict(map(_pair, state["losses"])), *_mirrored(state))
 
 
-def _mirrored(state: dict[str, Any]) -> tuple[bool, str]:
-    return state.get("mirrored", False), state.get("why", "")  # runs that were begun by an earlier version have neither
+def _mirrored(state: dict[str, Any]) -> tuple[bool, str, int | None]:
+    # Runs that were begun by an earlier version have none of them.
+    return state.get("mirrored", False), state.get("why", ""), state.get("harmed")
 
 
 def _pair(row: Sequence[float]) -> tuple[float, float]:

@@ -226,6 +226,8 @@ def _begin(settings: TuneSettings, bench: "Workbench", folder: Path, deadline: f
         "flip": "off" if not recipe.augment.flip else "alternate" if recipe.augment.alternate else "on",
         "model": work.plan.architecture.name,
     }
+    if work.plan.mirrored_head is not None:
+        settled["mirrored_head"] = "yes" if work.plan.mirrored_head else "no"
     if work.plan.dialled:
         settled["capacity"] = str(work.plan.architecture.arguments["capacity"])
     if settings.parallel:

@@ -52,7 +52,7 @@ class Asked:
     def _heard(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        if not line:
+        if not line.endswith("\n"):  # nothing, or half a line
             raise ModelError(f"The process of the form {self.form} ended without an answer, exit code {self._process.wait()}.")
         row: dict[str, Any] = json.loads(line)
         if "error" in row:

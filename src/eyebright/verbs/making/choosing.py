@@ -156,6 +156,7 @@ def _without_effect(settings: TrainSettings, name: str, way: Way) -> list[str]:
         "views": way == "transfer",
         "capacity": name != SPEED,
         "depths": name != LITE0,
+        "mirrored_head": way != "transfer",
         "head_folds": way == "scratch" or settings.folds > 0,
         **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
     }

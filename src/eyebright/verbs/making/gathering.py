@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class Material:
         """The label of the largest class in train, the first of them where several are."""
         return int(np.bincount(labels_of(self.samples("train")), minlength=len(self.source.classes)).argmax())
 
-    def contents(self, samples: list[Sample]) -> list[str]:
+    def contents(self, samples: Sequence[Sample]) -> list[str]:
         """The sha256 of each sample's decoded picture."""
         return [self.audit.scanned[sample.key].pixels_sha256 for sample in samples]
 

@@ -80,7 +80,7 @@ def predictor_of(model: Model | Crafted, classes: tuple[str, ...]) -> Predictor:
 
 def _on_known_backbone(model: Model, in_torch: TorchPredictor) -> Predictor | None:
     preprocess, classes = model.plan.preprocess, in_torch.classes
-    with tempfile.TemporaryDirectory() as aside, contextlib.suppress(ModelError):
+    with contextlib.suppress(ModelError, OSError), tempfile.TemporaryDirectory() as aside:  # no room for it: torch answers
         path = Path(aside, "model.onnx")
         if write_on_known_backbone(model.network, model.architecture, preprocess, path, classes=classes):
             predictor = OnnxPredictor(path, classes)

@@ -12,6 +12,7 @@ SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)  # pictures a step
 SMOOTHING = 0.09  # Hiverge's, as the rates (training/optim.py)
 DECAY = 1.0418e-6  # of biases and head a picture
 PAD = 1 / 16  # of the side
+MOST_PAD = 32  # pixels, as ``Augment`` has it
 # The largest network learns for so long that it needs more variety, as in the public record at 96 % (moves by an eighth, a hole
 # of 12 pixels of 32). In ``erase``'s terms: half of the pictures, with a hole of up to a quarter.
 LONGEST, LONGEST_PAD, LONGEST_ERASE = "deep", 1 / 8, 0.25
@@ -57,8 +58,11 @@ def for_capacity(recipe: Recipe, settings: TrainSettings, capacity: str, side: i
     """``recipe`` with what a capacity wants besides, where nothing else was asked for."""
     if capacity != LONGEST:
         return recipe
-    changes = {"pad": max(1, round(side * LONGEST_PAD)), "erase": LONGEST_ERASE}
-    wanted = {name: value for name, value in changes.items() if getattr(settings, name) is None}
+    wanted: dict[str, float] = {}
+    if settings.pad is None:
+        wanted["pad"] = _pad(side, LONGEST_PAD)
+    if settings.erase is None and settings.augment == "auto":
+        wanted["erase"] = LONGEST_ERASE
     return recipe.model_copy(update={"augment": recipe.augment.model_copy(update=wanted)})
 
 
@@ -70,5 +74,9 @@ def views_of(settings: TrainSettings, name: str, *, mirrored: bool) -> Views:
 
 
 def _moves(settings: TrainSettings, side: int) -> dict[str, int | bool]:
-    pad = max(1, round(side * PAD)) if settings.pad is None else settings.pad
+    pad = _pad(side, PAD) if settings.pad is None else settings.pad
     return {"pad": pad, "alternate": settings.flip in ("auto", "alternate")}
+
+
+def _pad(side: int, share: float) -> int:
+    return min(MOST_PAD, max(1, round(side * share)))

@@ -117,6 +117,10 @@ class TrainSettings(Settings):
         ge=1,
         le=8,
     )
+    mirrored_head: Literal["auto", "yes", "no"] = _fitting(
+        "auto",
+        help="Learn the head from mirror images too, if it is then better out of fold. auto: where there is time for it.",
+    )
     drop_path: float | None = _fitting(
         None, help="Stochastic depth: share of the residual blocks skipped. Default: the model's own.", ge=0, lt=1
     )

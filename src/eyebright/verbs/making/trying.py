@@ -6,6 +6,7 @@ import time
 from eyebright.core.events import Note
 from eyebright.data.folds import group_folds, usable_folds
 from eyebright.models.network import PixelNetwork
+from eyebright.training.head import HeadChoice
 from eyebright.training.scratch import Learned, TrainingData, train_from_scratch
 from eyebright.training.transfer import TransferData, fine_tune, head_result, transfer_head
 from eyebright.verbs.making import budgeting, dialling
@@ -13,7 +14,9 @@ from eyebright.verbs.making.choosing import TUNING_EPOCHS
 from eyebright.verbs.making.quick import SPEED
 from eyebright.verbs.making.work import Work
 
+MIRRORED = "mirror images in the head"
 MIRRORED_SHARE = 0.05  # of the time that is left
+MIRRORED_MOST = 10_000  # pictures: of so many the head knows what it can
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +60,7 @@ def _from_scratch(work: Work, network: PixelNetwork) -> tuple[TrainingData, Lear
 def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]:
     started = time.monotonic()
     features = work.embed(network)
-    mirrored = work.embed(network, mirrored=True) if _embeds_mirrored(work) else None
+    mirrored = work.embed(network, mirrored=True) if _embeds_mirrored(work, network) else None
     labels = work.pictures.labels
     folds, why = usable_folds(labels, work.units, work.settings.folds or work.settings.head_folds)
     work.story.choose("folds of the head", str(folds), why)
@@ -75,7 +78,7 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
     if mirrored is not None:
         if not choice.mirrored:
             data = dataclasses.replace(data, mirrored=None)
-        work.story.choose("mirror images in the head", "yes" if choice.mirrored else "no", choice.why)
+        work.story.choose(MIRRORED, "yes" if choice.mirrored else "no", _in_words(choice, work))
     seconds = time.monotonic() - started
     if work.plan.recipe.unfreeze == "head":
         return data, head_result(data, choice, work.plan.recipe, seconds, "The head alone was asked for (--unfreeze head).")
@@ -96,13 +99,27 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
     return data, learned
 
 
-def _embeds_mirrored(work: Work) -> bool:
-    """Whether the head may learn from mirror images too: settled once for a run, by the time that is left.
+def _embeds_mirrored(work: Work, network: PixelNetwork) -> bool:
+    """Whether the head may learn from mirror images too; settled once for a run.
 
-    They have to be embedded as the pictures were: where that took a small part of the time that is left, it is worth it.
+    They have to be embedded as the pictures were: where that takes a small part of the time that is left, it is worth it. Many
+    pictures gain nothing by it.
     """
     if work.plan.mirrored_head is None:
-        left = work.deadline - time.monotonic()
-        worth = work.settings.flip != "off" and work.seconds_embedding < MIRRORED_SHARE * left
+        asked, n = work.settings.mirrored_head, len(work.pictures)
+        worth = asked == "yes"
+        if asked == "auto" and work.settings.flip != "off":
+            seconds, left = work.seconds_for_mirrored(network), work.deadline - time.monotonic()
+            worth = n <= MIRRORED_MOST and seconds < MIRRORED_SHARE * left
+            if not worth:
+                why = f"embedding them would take {seconds:.0f} of the {max(0.0, left):.0f} s that are left"
+                many = f"{n:,} pictures are enough without; the limit is {MIRRORED_MOST:,}"
+                work.story.choose(MIRRORED, "no", many if n > MIRRORED_MOST else why)
         work.adopt(work.plan.model_copy(update={"mirrored_head": worth}))
     return bool(work.plan.mirrored_head)
+
+
+def _in_words(choice: HeadChoice, work: Work) -> str:
+    if choice.harmed is None:
+        return choice.why
+    return f"{choice.why}; {work.material.source.classes[choice.harmed]} is known worse with them"

@@ -1,6 +1,7 @@
 """What the steps of training share: the network, the prepared pictures of train and validation, and where things are kept."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
+TRIED = 32  # pictures, to know how long embedding takes
+
 
 class Work:
     """The state that training carries from step to step. ``plan`` is replaced as more of it is settled."""
@@ -44,9 +47,9 @@ class Work:
         self.settings, self.material, self.plan = settings, material, plan
         self.run, self.story, self.deadline = run, story, deadline
         self.paces: dict[str, Pace] = {}  # of capacities that were timed
-        self.seconds_embedding = 0.0  # spent on features that were not known
         self._embedder: Embedder | None = None
-        self._asked_for_embedder = False
+        self._asked_with = 0  # pictures, when it was last asked what embeds quickest
+        self._embedded = (0.0, 0)  # seconds, and pictures whose features were not known
         self.classes = len(material.source.classes)
         self.samples = material.samples("train", "validation")
         self.units = unit_names(self.samples, material.audit)  # folds tear no group and no cluster of copies
@@ -78,20 +81,41 @@ class Work:
 
     def embed(self, network: PixelNetwork, *, mirrored: bool = False) -> Features:
         """The frozen features of train and validation, or of their mirror images, from the cache where they are known."""
-        recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})  # the head must fit the exported network: fp32
+        return self._embed(network, self.samples, mirrored=mirrored)
+
+    def seconds_for_mirrored(self, network: PixelNetwork) -> float:
+        """How long embedding the mirror images that are not known will take; where it has to be tried, those tried are kept."""
+        _, cache = self._cache(network, mirrored=True)
+        unknown = unknown_rows(self.material.contents(self.samples), cache)
+        if unknown and self._embedded[1] < TRIED:
+            self._embed(network, [self.samples[row] for row in unknown[:TRIED]], mirrored=True)
+            unknown = unknown[TRIED:]
+        seconds, pictures = self._embedded
+        return len(unknown) * seconds / max(1, pictures)
+
+    def _cache(self, network: PixelNetwork, *, mirrored: bool) -> tuple[str, FeatureCache]:
         name = backbone_name(network, self.plan.architecture, self.plan.preprocess)
-        cache = FeatureCache(cache_home() / "features", f"{name}-mirrored" if mirrored else name)
-        contents, pictures = self.material.contents(self.samples), self.pictures.pictures
+        return name, FeatureCache(cache_home() / "features", f"{name}-mirrored" if mirrored else name)
+
+    def _embed(self, network: PixelNetwork, samples: Sequence[Sample], *, mirrored: bool) -> Features:
+        recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})  # the head must fit the exported network: fp32
+        name, cache = self._cache(network, mirrored=mirrored)
+        contents = self.material.contents(samples)
+        pictures = self.pictures.pictures
+        if len(samples) < len(self.samples):
+            place = {sample.key: row for row, sample in enumerate(self.samples)}
+            pictures = pictures[[place[sample.key] for sample in samples]]
         if mirrored:
             pictures = pictures[..., ::-1]
         unknown = unknown_rows(contents, cache)
-        if unknown and not self._asked_for_embedder:
+        if len(unknown) > self._asked_with:
             self._embedder, why = quick_embedder(network, pictures[unknown[:WORTH_A_GRAPH]], recipe, name)
-            self._asked_for_embedder = True
+            self._asked_with = len(unknown) if len(unknown) < WORTH_A_GRAPH else len(self.samples)  # few are asked again
             self.story.choose("backbone runs in", "torch" if self._embedder is None else "ONNX Runtime", why)
         started = time.monotonic()
         features = embed(network, pictures, contents, recipe, cache, on_event=self.story, embedder=self._embedder)
-        self.seconds_embedding += time.monotonic() - started
+        seconds, before = self._embedded
+        self._embedded = (seconds + time.monotonic() - started, before + len(unknown))
         return features
 
     def class_weights(self) -> np.ndarray | None:
