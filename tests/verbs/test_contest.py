@@ -1,4 +1,4 @@
-"""``auto`` on few small pictures: two networks are trained, and the one is kept that knows the validation part better."""
+"""``auto`` on small pictures: two networks are trained, and the one is kept that knows the validation part better."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 import eyebright
 from eyebright.core.bundle import read_bundle
 from eyebright.core.errors import InterruptedRunError, ResourceError
-from eyebright.verbs.making import choosing
+from eyebright.verbs.making import choosing, contest
 
 from .shapes import report_of, squares, trained, weights_of
 
@@ -105,3 +105,73 @@ def test_many_pictures_have_no_rival(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(choosing, "FEW", 20)
     report = report_of(trained(squares(tmp_path / "data"), tmp_path / "run", epochs=1, **OWN))
     assert [attempt["name"][:4] for attempt in report["training"]["attempts"]] == ["trai"]
+
+
+# --- pictures between small ones and photographs: speed, and lite0 beside it
+
+
+@pytest.fixture(scope="module")
+def middling(tmp_path_factory):
+    """Three classes of 20 coloured squares on 48 pixels."""
+    return squares(tmp_path_factory.mktemp("middling") / "data", 20, 48)
+
+
+@pytest.mark.slow
+def test_speed_learns_pictures_of_48_pixels_beside_lite0_at_its_own_size(middling, tmp_path, quick, monkeypatch):
+    """Who wins is settled here, so that each is seen as the winner once."""
+    found = {}
+    for name in ("lite0", "speed"):
+        monkeypatch.setattr(contest, "_score", lambda tried, name=name: float(tried.work.plan.architecture.name != name))
+        run = trained(middling, tmp_path / name, **{**OWN, "epochs": 1})
+        report, bundle = report_of(run), read_bundle(run.bundle)
+        assert [attempt["name"].split(",")[0] for attempt in report["training"]["attempts"]] == ["speed", "lite0"]
+        assert [attempt["kept"] for attempt in report["training"]["attempts"]] == [name == "speed", name == "lite0"]
+        assert bundle.manifest.architecture.name == name
+        assert eyebright.verify(run.path).exit_code == 0
+        found[name] = (bundle.manifest.preprocess.size, choices_of(report))
+    assert found["lite0"][0] == (96, 96)
+    assert found["lite0"][1]["size"] == "96 pixels"
+    assert found["lite0"][1]["weights"] == "pretrained"
+    assert "capacity" not in found["lite0"][1]
+    assert found["speed"][0] == (48, 48)
+    assert found["speed"][1]["size"] == "48 pixels"
+    assert found["speed"][1]["weights"] == "none"
+    assert "depths" not in found["speed"][1]
+
+
+@pytest.mark.slow
+def test_a_contest_with_lite0_that_was_interrupted_goes_on_to_the_same_end(middling, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(contest, "_score", lambda tried: float(tried.work.plan.architecture.name != "lite0"))
+    asked = {"epochs": 1, "precision": "fp32", "device": "cpu", "capacity": "narrow"}
+    whole = eyebright.train(middling, out=tmp_path / "whole", **asked).run
+
+    def stop(event):
+        if getattr(event, "stage", "") == "lite0, fine-tuning":
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError):
+        eyebright.train(middling, out=tmp_path / "cut", on_event=stop, **asked)
+    run = eyebright.train(middling, out=tmp_path / "cut", resume=True, **asked).run
+    assert weights_of(run) == weights_of(whole)
+    assert report_of(whole)["figures"] == report_of(run)["figures"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"learning_rate": 0.01}, {"unfreeze": "head"}, {"size": 64}, {"depths": 1}, {"weights": "none"}]
+)
+def test_what_only_a_pretrained_network_obeys_makes_lite0_the_model(middling, asked):
+    told = eyebright.train(middling, dry_run=True, **{"epochs": 1, **asked}).plan
+    assert any("lite0 at" in line for line in told)
+    assert not any("beside it" in line for line in told)
+
+
+def test_a_dry_run_says_that_both_are_tried(middling):
+    told = eyebright.train(middling, dry_run=True, epochs=1).plan
+    assert any("speed at 48 pixels" in line for line in told)
+    assert "Train lite0 beside it, and keep what is better." in told
+
+
+def test_photographs_have_no_contest(tmp_path):
+    told = eyebright.train(squares(tmp_path / "data", 8, 65), dry_run=True, epochs=1).plan
+    assert any("lite0 at" in line for line in told)
+    assert not any("beside it" in line for line in told)

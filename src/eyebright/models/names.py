@@ -55,7 +55,11 @@ MODELS = Registry(
 )
 PRETRAINED = ("lite0",)  # of MODELS: those whose weights come with an installed package
 BUILT_IN = (
-    ModelInfo("auto", "chosen from the pictures: lite0 above 32 pixels, speed or cnn at 32 and below", "installed"),
+    ModelInfo(
+        "auto",
+        "chosen from the pictures: lite0 above 64 pixels, speed or cnn up to 32, between them the better of lite0 and speed",
+        "installed",
+    ),
     ModelInfo("cnn", "the classic small network, trained from scratch", "none"),
     ModelInfo("speed", "learns small pictures soonest, after the records on CIFAR-10, trained from scratch", "none"),
     ModelInfo("lite0", "EfficientNet-Lite0, pretrained on ImageNet, made for small devices", "installed"),

@@ -29,6 +29,18 @@ from eyebright.verbs.making.story import Story
 
 LITE0 = "lite0"
 SMALL = 32  # pixels: at this short side and below, a small network from scratch beats features made for photographs
+MIDDLING = 64  # pixels: up to here it depends on what is shown, so both are tried
+OF_TRANSFER = (
+    "weights",
+    "unfreeze",
+    "head_folds",
+    "depths",
+    "mirrored_head",
+    "learning_rate",
+    "optimiser",
+    "drop_path",
+    "size",
+)
 # Median short side of the pictures up to which each size is enough. Chosen by out-of-fold loss on training parts (NOTES.md):
 # more pixels than the picture has cost time without adding detail.
 SIZES = ((64, 96), (112, 160))
@@ -99,25 +111,41 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     device, why = choose_device(settings.device)
     story.choose("device", device, why)
     colour = _colour(settings, material, story)
-    size = _size(settings, name, way, side, story)
     pictures = sum(len(material.split.parts[part]) for part in ("train", "validation"))
     refit = _refit(settings, pictures, story)
     sampling = "none" if way == "handcrafted" else _sampling(settings, material, story)
-    recipe = _recipe(settings, way, device).model_copy(update={"sampling": sampling})
-    plan = Plan(
-        architecture=_architecture(settings, name, size, colour, _depths(settings, name, way, story)),
-        preprocess=_preprocess(settings, size, colour),
-        weights=settings.weights,
-        way=way,
-        recipe=recipe,
-        refit=refit,
-    )
+
+    def plan_of(name: str, way: Way, told: Story) -> Plan:
+        size = _size(settings, name, way, side, told)
+        return Plan(
+            architecture=_architecture(settings, name, size, colour, _depths(settings, name, way, told)),
+            preprocess=_preprocess(settings, size, colour),
+            weights=settings.weights,
+            way=way,
+            recipe=_recipe(settings, way, device).model_copy(update={"sampling": sampling}),
+            refit=refit,
+        )
+
+    plan = plan_of(name, way, story)
     if name != SPEED:
         return plan
-    # Of many pictures it was the better one on every set; of few the validation part is asked, which costs little (NOTES.md).
-    beside = settings.model == "auto" and settings.optimiser == "auto" and pictures <= FEW
-    rival = plan.model_copy(update={"architecture": _architecture(settings, "cnn", size, colour)}) if beside else None
-    return plan.model_copy(update={"recipe": speed_recipe(recipe, settings, pictures, size), "rival": rival})
+    recipe = speed_recipe(plan.recipe, settings, pictures, plan.preprocess.height)
+    beside = _beside(settings, side, pictures)
+    rival = plan_of(beside, _way(settings, beside), story.within(beside)) if beside else None
+    return plan.model_copy(update={"recipe": recipe, "rival": rival})
+
+
+def _beside(settings: TrainSettings, side: int, pictures: int) -> str | None:
+    """Which network is trained beside ``speed``, so that the validation part decides; None where it is clear, or was asked for.
+
+    Up to 32 pixels ``speed`` was the better one of many pictures on every set; of few the classic network is asked, which costs
+    little. Above, what photographs taught may help, or not (NOTES.md).
+    """
+    if settings.model != "auto":
+        return None
+    if side > SMALL:
+        return LITE0
+    return "cnn" if settings.optimiser == "auto" and pictures <= FEW else None
 
 
 def _judge_settings(settings: TrainSettings, name: str, way: Way, story: Story) -> None:
@@ -223,6 +251,9 @@ def _median_side(material: Material) -> int:
 def _model(settings: TrainSettings, side: int, story: Story) -> str:
     if settings.model != "auto":
         return resolve(settings.model)
+    if SMALL < side <= MIDDLING and not _asks_for_transfer(settings):
+        story.choose("model", SPEED, f"the pictures have {side} pixels in the median; lite0 is trained beside it")
+        return SPEED
     if side <= SMALL:
         why = f"the pictures have {side} pixels in the median; up to {SMALL}, a small network from scratch is enough"
         asked = settings.learning_rate is not None or settings.optimiser not in ("auto", "muon")
@@ -233,6 +264,12 @@ def _model(settings: TrainSettings, side: int, story: Story) -> str:
         return SPEED
     story.choose("model", LITE0, f"the pictures have {side} pixels in the median, enough for features learned on photographs")
     return LITE0
+
+
+def _asks_for_transfer(settings: TrainSettings) -> bool:
+    """Whether a setting was changed that a pretrained network obeys and ``speed`` does not, or otherwise."""
+    fields = TrainSettings.model_fields
+    return any(getattr(settings, name) != fields[name].default for name in OF_TRANSFER)
 
 
 def _colour(settings: TrainSettings, material: Material, story: Story) -> Literal["colour", "grey"]:

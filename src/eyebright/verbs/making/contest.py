@@ -1,13 +1,14 @@
-"""Two networks from scratch on the same pictures; the one is kept that knows the validation part better."""
+"""Two networks on the same pictures; the one is kept that knows the validation part better."""
 
 import dataclasses
 import time
 
 from eyebright.core.errors import ResourceError
-from eyebright.core.events import Choice, Epoch, Event, Note, Phase
+from eyebright.core.events import Note
 from eyebright.core.report import Attempt
 from eyebright.core.run import Run
 from eyebright.training.transfer import calibrated_loss
+from eyebright.verbs.making.choosing import read_plan
 from eyebright.verbs.making.placing import RIVAL
 from eyebright.verbs.making.story import Story
 from eyebright.verbs.making.trying import Tried, try_plan
@@ -31,8 +32,10 @@ def contest(work: Work) -> Tried:
     work.deadline -= (1 - SHARE) * left
     first = _try(work)
     deadline = time.monotonic() + (1 - SHARE) * left
-    told = Story(lambda event: work.story(_named(event, name)))
-    other = Work(work.settings, work.material, rival, aside, told, deadline, pictures=work.pictures)
+    rival = read_plan(aside.checkpoints / "plan.json") or rival
+    same = rival.preprocess == work.plan.preprocess
+    pictures = work.pictures if same else None
+    other = Work(work.settings, work.material, rival, aside, work.story.within(name), deadline, pictures=pictures)
     second = try_plan(other) if first is None else _try(other)
     kept = _better(work, first, second)
     _tell(work.story, name, won=kept is second)
@@ -74,13 +77,6 @@ def _attempt(tried: Tried, *, kept: bool) -> Attempt:
     one = tried.learned.attempts[-1]
     reason = one.reason if kept else f"{one.reason}; the other was better at its best temperature"
     return one.model_copy(update={"name": f"{tried.work.plan.architecture.name}, {one.name}", "kept": kept, "reason": reason})
-
-
-def _named(event: Event, name: str) -> Event:
-    """What the rival tells, under its name: its choices and epochs are not the plan's."""
-    if isinstance(event, Phase | Choice):
-        return dataclasses.replace(event, name=f"{name}, {event.name}")
-    return dataclasses.replace(event, stage=f"{name}, {event.stage}") if isinstance(event, Epoch) else event
 
 
 def _tell(story: Story, name: str, *, won: bool) -> None:

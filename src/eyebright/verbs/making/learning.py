@@ -48,7 +48,7 @@ def learn(settings: TrainSettings, material: Material, plan: Plan, run: Run, sto
     tried = contest(Work(settings, material, plan, run, story, deadline))
     work, data, learned, network = tried.work, tried.data, tried.learned, tried.network
     if plan.weights == "auto":
-        story.choose("weights", "none" if plan.way == "scratch" else "pretrained", tried.origin)
+        story.choose("weights", "none" if work.plan.way == "scratch" else "pretrained", tried.origin)
     folded = fold_and_gather(work, data, learned, network)
     decision = _decide(work, learned, folded)
     curve = curve_of(work, data, learned) if settings.learning_curve else None

@@ -1,11 +1,12 @@
 """What a run tells while it is made: events go on to the listener and the log, choices and epochs are kept for the report."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eyebright.core.events import Choice, Epoch, Event, Note, OnEvent
+from eyebright.core.events import Choice, Epoch, Event, Note, OnEvent, Phase
 from eyebright.core.report import ChoiceMade, CurvePoint
 
 BEGUN = Note("The run begins, or goes on.")
@@ -49,9 +50,19 @@ class Story:
         self.curves = list(curves.values())
         self.earlier_seconds = _seconds_at_work(log)
 
+    def within(self, name: str) -> "Story":
+        """A story whose choices, phases and epochs are told here under ``name``: those of what is tried beside."""
+        return Story(lambda event: self(_named(event, name)))
+
     def choose(self, name: str, value: str, reason: str) -> None:
         """Tells, and keeps, an automatic choice."""
         self(Choice(name, value, reason))
+
+
+def _named(event: Event, name: str) -> Event:
+    if isinstance(event, Phase | Choice):
+        return dataclasses.replace(event, name=f"{name}, {event.name}")
+    return dataclasses.replace(event, stage=f"{name}, {event.stage}") if isinstance(event, Epoch) else event
 
 
 def _rows(log: Path) -> Iterator[dict[str, Any]]:
