@@ -72,13 +72,14 @@ def embed(
     *,
     on_event: OnEvent = silent,
     embedder: Embedder | None = None,
+    what: str = "Embedding with the frozen backbone",
 ) -> Features:
     """The features of each prepared picture, [n, width]; only those whose content the cache does not know are computed.
 
-    ``embedder`` computes them where it is given, in the place of the network in torch.
+    ``embedder`` computes them where it is given, in the place of the network in torch; ``what`` is said of it.
     """
     unknown = unknown_rows(contents, cache)
-    on_event(Phase("Embedding with the frozen backbone", len(unknown)))
+    on_event(Phase(what, len(unknown)))
     for start in range(0, len(unknown), BLOCK):
         rows = unknown[start : start + BLOCK]
         if embedder is None:

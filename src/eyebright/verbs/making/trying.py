@@ -108,13 +108,13 @@ def _embeds_mirrored(work: Work, network: PixelNetwork) -> bool:
     if work.plan.mirrored_head is None:
         asked, n = work.settings.mirrored_head, len(work.pictures)
         worth = asked == "yes"
-        if asked == "auto" and work.settings.flip != "off":
-            seconds, left = work.seconds_for_mirrored(network), work.deadline - time.monotonic()
-            worth = n <= MIRRORED_MOST and seconds < MIRRORED_SHARE * left
+        if asked == "auto" and work.settings.flip != "off" and n > MIRRORED_MOST:
+            work.story.choose(MIRRORED, "no", f"{n:,} pictures are enough without; the limit is {MIRRORED_MOST:,}")
+        elif asked == "auto" and work.settings.flip != "off":
+            seconds, left = work.seconds_for_mirrored(network), max(0.0, work.deadline - time.monotonic())
+            worth = seconds < MIRRORED_SHARE * left
             if not worth:
-                why = f"embedding them would take {seconds:.0f} of the {max(0.0, left):.0f} s that are left"
-                many = f"{n:,} pictures are enough without; the limit is {MIRRORED_MOST:,}"
-                work.story.choose(MIRRORED, "no", many if n > MIRRORED_MOST else why)
+                work.story.choose(MIRRORED, "no", f"embedding them would take {seconds:.0f} of the {left:.0f} s that are left")
         work.adopt(work.plan.model_copy(update={"mirrored_head": worth}))
     return bool(work.plan.mirrored_head)
 

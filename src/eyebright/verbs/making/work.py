@@ -113,7 +113,8 @@ class Work:
             self._asked_with = len(unknown) if len(unknown) < WORTH_A_GRAPH else len(self.samples)  # few are asked again
             self.story.choose("backbone runs in", "torch" if self._embedder is None else "ONNX Runtime", why)
         started = time.monotonic()
-        features = embed(network, pictures, contents, recipe, cache, on_event=self.story, embedder=self._embedder)
+        what = "Embedding mirror images" if mirrored else "Embedding with the frozen backbone"
+        features = embed(network, pictures, contents, recipe, cache, on_event=self.story, embedder=self._embedder, what=what)
         seconds, before = self._embedded
         self._embedded = (seconds + time.monotonic() - started, before + len(unknown))
         return features
