@@ -29,12 +29,17 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replaces ``path`` by ``content`` in one step. Raises ``ResourceError`` and leaves the old file where that fails."""
+    write_blocks(path, [content])
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+    """As ``write_bytes``, of content that need not be in memory at once."""
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = _name_aside(path)
         try:
             with aside.open("xb") as file:
-                file.write(content)
+                file.writelines(blocks)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)

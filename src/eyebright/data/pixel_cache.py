@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from eyebright.core.arrays import ByteBatch
-from eyebright.core.files import cache_home, forget_oldest, private_directory, sha256_of_json
+from eyebright.core.errors import ResourceError
+from eyebright.core.files import cache_home, forget_oldest, private_directory, sha256_of_json, write_blocks, write_bytes
 from eyebright.core.preprocess import Preprocess
 from eyebright.data.scanned import Scanned
 from eyebright.images.revision import revision
@@ -54,6 +55,13 @@ class _Pack:
                 os.utime(self.index)  # used now
         return self.opened
 
+    def opens(self) -> bool:
+        """Whether the pictures can be had now: a process may have too many files open, or the pack may have gone."""
+        try:
+            return len(self.pictures) == len(self)
+        except (OSError, ValueError):
+            return False
+
 
 Place = tuple[_Pack, int]  # where a picture lies: the pack and the row
 
@@ -91,9 +99,7 @@ class PixelCache:
         found = [self._places.get(bytes.fromhex(content)) for content in contents]
         closed = set()
         for pack in {id(place[0]): place[0] for place in found if place is not None}.values():
-            try:
-                assert len(pack.pictures) == len(pack)
-            except (OSError, ValueError):
+            if not pack.opens():
                 closed.add(id(pack))
         return [None if place is None or id(place[0]) in closed else place for place in found]
 
@@ -122,10 +128,10 @@ class PixelCache:
             if size > LIMIT or shutil.disk_usage(self._folder).free < FREE * size:
                 return
             blocks = (pictures[rows[start : start + BLOCK]].tobytes() for start in range(0, len(rows), BLOCK))
-            _write(index.with_suffix(PICTURES), blocks)
-            _write(index, [bytes.fromhex("".join(contents))])
+            write_blocks(index.with_suffix(PICTURES), blocks)
+            write_bytes(index, bytes.fromhex("".join(contents)))
             forget_oldest(self._root.rglob(f"*{INDEX}"), LIMIT, beside=PICTURES)
-        except OSError:
+        except (ResourceError, OSError):
             _remove(index)
 
     def _tidy(self) -> None:
@@ -135,21 +141,6 @@ class PixelCache:
             with contextlib.suppress(OSError):
                 if alone and time.time() - file.stat().st_mtime > A_DAY:
                     file.unlink()
-
-
-def _write(path: Path, blocks: Iterable[bytes]) -> None:
-    """Whole or absent, also after a crash: a pack with a hole would be pictures that nobody took."""
-    aside = path.with_suffix(f"{path.suffix}.part")
-    try:
-        with aside.open("xb") as file:
-            for block in blocks:
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def _remove(index: Path) -> None:

@@ -11,6 +11,7 @@ from eyebright.models.depths import SeveralDepths
 from eyebright.models.network import Normalise, PixelNetwork
 from eyebright.models.zoo import timm
 
+NAME = "lite0"  # in the catalogue
 SIZE = 224  # pixels
 WIDTHS = (16, 24, 40, 80, 112, 192, 320, 1280)  # channels of the seven stages and of the last layer
 SEVERAL = 5  # maps at a sixteenth of the side and less

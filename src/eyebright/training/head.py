@@ -16,7 +16,7 @@ from eyebright.core.arrays import Features, Labels, Logits
 # once two weaker strengths in a row were worse.
 STRENGTHS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 ITERATIONS = 100
-HARMED = 3.0  # standard errors: 1 in 700 by chance
+HARMED = 3.0  # standard errors at which a single class counts as harmed by mirror images: 1 in 700 by chance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from eyebright.core.arrays import Features, Labels
-from eyebright.training.head import HeadProblem
+from eyebright.training.head import HARMED, HeadProblem
 
 MIRROR_LOSS = 0.02  # accuracy that mirror images may lose out of fold before mirroring is called harmful
-HARMED = 3.0  # standard errors of McNemar's statistic at which a single class counts as harmed: 1 in 700 by chance
 
 
 def mirror_is_harmless(

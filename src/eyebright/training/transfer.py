@@ -39,14 +39,15 @@ from eyebright.training.scratch import Learned, TrainingData, repeated, train_on
 
 @dataclasses.dataclass(frozen=True)
 class TransferData(TrainingData):
-    """Every picture but the test part, also embedded, and in which fold each is held out."""
+    """Every picture but the test part, also embedded, and in which fold each is held out.
+
+    ``mirrored`` are the features of their mirror images, where those are learned from too.
+    """
 
     features: Features = dataclasses.field(kw_only=True)
     folds: Int64[np.ndarray, "n"] = dataclasses.field(kw_only=True)
     sampling: Sampling = dataclasses.field(default="none", kw_only=True)
-    mirrored: Features | None = dataclasses.field(
-        default=None, kw_only=True
-    )  # of the mirror images, where they are learned too
+    mirrored: Features | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def row_weights(self) -> np.ndarray | None:

@@ -11,6 +11,6 @@ changed in the same way, whatever the order, the batch or the number of workers.
 
 from eyebright.training.augment.batch import augmented, shrunk, thumbnails, to_batch
 from eyebright.training.augment.mixing import mixed
-from eyebright.training.augment.values import DIALS, OFF, Augment, dial
+from eyebright.training.augment.values import AMOUNTS, DIALS, OFF, Augment, dial
 
-__all__ = ["DIALS", "OFF", "Augment", "augmented", "dial", "mixed", "shrunk", "thumbnails", "to_batch"]
+__all__ = ["AMOUNTS", "DIALS", "OFF", "Augment", "augmented", "dial", "mixed", "shrunk", "thumbnails", "to_batch"]

@@ -53,6 +53,7 @@ class Augment(BaseModel):
 
 
 OFF = Augment()
+AMOUNTS = tuple(name for name in Augment.model_fields if name not in ("flip", "alternate", "vertical"))  # not the switches
 
 # ``light`` leaves the object where and as it is, give or take a hand that shakes: nothing small is lost, and no sign turns
 # into another. ``medium`` adds framing and what cameras differ in (colour cast, focus, noise, JPEG files); at most three tenths

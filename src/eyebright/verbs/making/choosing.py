@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from eyebright.backends.device import choose_device
 from eyebright.core.bundle import Architecture
-from eyebright.core.errors import SettingsError
-from eyebright.core.events import Note
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
 from eyebright.core.views import ONE_VIEW, Views
@@ -19,28 +17,17 @@ from eyebright.models.catalogue import own_size, resolve
 from eyebright.models.cnn import MINIMUM_SIZE
 from eyebright.models.handcrafted.names import MAXIMUM_SIZE, fitting_size, is_handcrafted, parse
 from eyebright.models.names import MODELS, PRETRAINED
-from eyebright.training.augment import Augment, dial
+from eyebright.training.augment import AMOUNTS, Augment, dial
 from eyebright.training.optim import MUON_RATE
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making.gathering import Material, labels_of
 from eyebright.verbs.making.quick import SPEED, speed_recipe
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
+from eyebright.verbs.making.suiting import asks_for_transfer, judge_settings
 
-LITE0 = "lite0"
 SMALL = 32  # pixels: at this short side and below, a small network from scratch beats features made for photographs
 MIDDLING = 64  # pixels: up to here it depends on what is shown, so both are tried
-OF_TRANSFER = (
-    "weights",
-    "unfreeze",
-    "head_folds",
-    "depths",
-    "mirrored_head",
-    "learning_rate",
-    "optimiser",
-    "drop_path",
-    "size",
-)
 # Median short side of the pictures up to which each size is enough. Chosen by out-of-fold loss on training parts (NOTES.md):
 # more pixels than the picture has cost time without adding detail.
 SIZES = ((64, 96), (112, 160))
@@ -48,22 +35,6 @@ SCRATCH_EPOCHS = 30
 SCRATCH_STEPS = 2400  # small sets go round more often: this many steps are worth having at any size
 TUNING_EPOCHS = 12
 WHOLE_UP_TO = 128  # pixels: a whole network is fine-tuned up to this size, above it the last third, for the time it takes
-AMOUNTS = tuple(name for name in Augment.model_fields if name not in ("flip", "alternate", "vertical"))
-ONLY_IN_FINE_TUNING = (  # no part of fitting a linear head
-    *(
-        "epochs",
-        "optimiser",
-        "learning_rate",
-        "schedule",
-        "warm_up",
-        "batch_size",
-        "weight_decay",
-        "head_weight_decay",
-        "drop_path",
-    ),
-    *("label_smoothing", "average", "clip", "patience", "loss", "augment", "vertical", "precision", "layout"),
-    *AMOUNTS,
-)
 UNEVEN = 2.0  # largest class over smallest; below it square-root sampling draws no picture half as often again
 FEW = 5000  # pictures up to which the final model is refitted on everything but the test part
 # Where only the last blocks are tuned, the rate is lower: on photographs that gave the least validation loss (NOTES.md).
@@ -107,7 +78,7 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
     side = _median_side(material)
     name = _model(settings, side, story)
     way = _way(settings, name)
-    _judge_settings(settings, name, way, story)
+    judge_settings(settings, name, way, story)
     device, why = choose_device(settings.device)
     story.choose("device", device, why)
     colour = _colour(settings, material, story)
@@ -144,52 +115,8 @@ def _beside(settings: TrainSettings, side: int, pictures: int) -> str | None:
     if settings.model != "auto":
         return None
     if side > SMALL:
-        return LITE0
+        return lite0.NAME
     return "cnn" if settings.optimiser == "auto" and pictures <= FEW else None
-
-
-def _judge_settings(settings: TrainSettings, name: str, way: Way, story: Story) -> None:
-    """Refuses what this kind of model cannot obey, and says what has no effect here: no setting is ignored silently."""
-    if way == "handcrafted":
-        from eyebright.verbs.making.handcrafted import refuse_network_settings
-
-        refuse_network_settings(settings)
-        return
-    if way == "transfer" and settings.optimiser == "muon":
-        raise SettingsError(
-            "--optimiser muon sets the size of every filter anew, which would undo pretrained weights. Choose another "
-            "optimiser, or train from scratch: --weights none."
-        )
-    if name == SPEED and way == "transfer":
-        raise SettingsError(
-            f"--weights is {settings.weights!r}, but speed is trained from scratch only. Leave it out, or choose another model."
-        )
-    if way == "scratch" and settings.unfreeze not in ("auto", "all"):
-        raise SettingsError(
-            f"--unfreeze is {settings.unfreeze!r}, but {settings.model} is trained from scratch: without pretrained weights "
-            "nothing can stay frozen. Leave it out, or choose a pretrained model."
-        )
-    if idle := _without_effect(settings, name, way):
-        story(Note(f"Without effect here: {', '.join(f'--{name.replace(chr(95), chr(45))}' for name in idle)}.", "warning"))
-
-
-def _without_effect(settings: TrainSettings, name: str, way: Way) -> list[str]:
-    """The settings that were changed from their defaults and change nothing in this combination."""
-    idle = {
-        "members": settings.ensemble != "seeds",
-        "focal_gamma": settings.loss != "focal",
-        "plateau_patience": settings.schedule != "plateau",
-        "clahe_clip": settings.equalise != "clahe",
-        "clahe_grid": settings.equalise != "clahe",
-        "views": way == "transfer",
-        "capacity": name != SPEED,
-        "depths": name != LITE0,
-        "mirrored_head": way != "transfer",
-        "head_folds": way == "scratch" or settings.folds > 0,
-        **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
-    }
-    fields = TrainSettings.model_fields
-    return [each for each, unused in idle.items() if unused and getattr(settings, each) != fields[each].default]
 
 
 def _sampling(settings: TrainSettings, material: Material, story: Story) -> str:
@@ -251,7 +178,7 @@ def _median_side(material: Material) -> int:
 def _model(settings: TrainSettings, side: int, story: Story) -> str:
     if settings.model != "auto":
         return resolve(settings.model)
-    if SMALL < side <= MIDDLING and not _asks_for_transfer(settings):
+    if SMALL < side <= MIDDLING and not asks_for_transfer(settings):
         story.choose("model", SPEED, f"the pictures have {side} pixels in the median; lite0 is trained beside it")
         return SPEED
     if side <= SMALL:
@@ -262,14 +189,10 @@ def _model(settings: TrainSettings, side: int, story: Story) -> str:
             return "cnn"
         story.choose("model", SPEED, f"{why}, and it learns soonest")
         return SPEED
-    story.choose("model", LITE0, f"the pictures have {side} pixels in the median, enough for features learned on photographs")
-    return LITE0
-
-
-def _asks_for_transfer(settings: TrainSettings) -> bool:
-    """Whether a setting was changed that a pretrained network obeys and ``speed`` does not, or otherwise."""
-    fields = TrainSettings.model_fields
-    return any(getattr(settings, name) != fields[name].default for name in OF_TRANSFER)
+    story.choose(
+        "model", lite0.NAME, f"the pictures have {side} pixels in the median, enough for features learned on photographs"
+    )
+    return lite0.NAME
 
 
 def _colour(settings: TrainSettings, material: Material, story: Story) -> Literal["colour", "grey"]:
@@ -298,7 +221,7 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
         story.choose("size", f"{size} pixels", f"the pictures have {side} in the median; {name} is used between 16 and 64")
         return size
     own = own_size(name) or lite0.SIZE
-    size = next((size for most, size in SIZES if side <= most), own) if name == LITE0 else own
+    size = next((size for most, size in SIZES if side <= most), own) if name == lite0.NAME else own
     reason = f"the pictures have {side} pixels in the median"
     story.choose("size", f"{size} pixels", reason if size != own else f"{reason}; {name} was made for {own}")
     return size
@@ -306,7 +229,7 @@ def _size(settings: TrainSettings, name: str, way: str, side: int, story: Story)
 
 def _depths(settings: TrainSettings, name: str, way: Way, story: Story) -> int:
     """Of how many depths of lite0 the features are; 1 for every other network."""
-    if settings.depths is not None or name != LITE0 or way != "transfer":
+    if settings.depths is not None or name != lite0.NAME or way != "transfer":
         return settings.depths or 1
     story.choose(
         "depths", str(lite0.SEVERAL), "the maps before the last layer still hold textures and parts, which it has dropped"
@@ -318,7 +241,7 @@ def _architecture(settings: TrainSettings, name: str, size: int, colour: str, de
     arguments: dict[str, str | int | float | bool | list[float] | None] = {}
     if name in ("cnn", "lenet", "mlp", "speed"):
         arguments = {"height": size, "width": size, "grey": colour == "grey"}
-    elif name == LITE0:
+    elif name == lite0.NAME:
         arguments = {"depths": depths}
     elif is_handcrafted(name):
         return Architecture(name=parse(name).name)
