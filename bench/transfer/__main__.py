@@ -4,7 +4,8 @@ Parts, all by default, each kept in bench/results/transfer.json as soon as it is
 
 ``trashnet``, ``rice``, ``xrays``  a set of photographs each, five grouped resplits, paired: fastai's ``fine_tune``, logistic
              regression on frozen features, ours without fine-tuning, and ours given the minutes that fastai took, all with
-             the same network, from the command to the model. TrashNet and the X-rays take about 70 minutes each
+             the same network, from the command to the model. TrashNet and the X-rays take about 70 minutes each; stopped,
+             they go on behind the last resplit that was whole
 ``loading``  a folder of JPEG files to float batches at 224 pixels, from files and from the cache, beside torch's DataLoader
              with two workers, five rounds: TrashNet as it is, and the same pictures enlarged to 1,024 pixels
 
@@ -31,6 +32,7 @@ from PIL import Image
 
 from bench.parts import run_parts
 from bench.peers import python_of
+from eyebright.core.files import cache_home, write_json
 from eyebright.data.folds import group_folds
 from eyebright.data.open import open_source
 from eyebright.data.source import Source, group_of
@@ -40,6 +42,7 @@ PEERS = HERE / "peers"
 RESULTS = HERE.parent / "results" / "transfer.json"
 RESPLITS = 5
 ROUNDS, ENLARGED = 5, 1024
+HEAD = ["--unfreeze", "head", "--minutes", "0.25"]  # 15 s are a wish: the head is learned all the same
 FOLDS = 5  # a fifth of the groups is the test part of a resplit
 
 
@@ -60,15 +63,20 @@ SETS = {
 
 
 def compared(name: str) -> list[dict[str, Any]]:
-    """Every way on each resplit of the set ``name``, one after the other."""
+    """Every way on each resplit of the set ``name``, one after the other; behind those that a stopped run had done."""
     python = python_of("transfer-peers", PEERS / "requirements.txt")
-    one = SETS[name]
-    rows = []
-    for number, folder in enumerate(resplits(one)):
-        with folder as place:
+    one, kept = SETS[name], cache_home() / "bench" / f"transfer-{name}.json"
+    rows: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+    done = {row["resplit"] for row in rows}
+    for number, held_out in enumerate(drawn(one)):
+        if number in done:
+            continue
+        with written(one, held_out) as place:
             for way, found in _ways(python, one, place, number):
                 rows.append({"resplit": number, "way": way} | found)
                 print({key: value for key, value in rows[-1].items() if key not in ("labels", "answers")}, flush=True)
+        write_json(kept, rows)
+    kept.unlink()
     return rows
 
 
@@ -79,7 +87,8 @@ def _ways(python: str, one: Set, place: str, number: int) -> Iterator[tuple[str,
     yield "fastai", {"load": load} | fastai
     load = os.getloadavg()[0]
     yield "logistic", {"load": load} | peer(python, "logistic.py", place, f"{place}/model.joblib")
-    for way, flags in (("head", ["--unfreeze", "head"]), ("equal minutes", ["--minutes", f"{fastai['seconds'] / 60:.2f}"])):
+    minutes = f"{fastai['seconds'] / 60:.2f}"
+    for way, flags in (("head", HEAD), ("equal minutes", ["--minutes", minutes])):
         load = os.getloadavg()[0]
         yield way, {"load": load} | ours(place, number, *flags)
 
@@ -121,18 +130,22 @@ def _jpegs(side: int | None) -> "tempfile.TemporaryDirectory[str]":
     return place
 
 
-def resplits(one: Set) -> Iterator[tempfile.TemporaryDirectory[str]]:
-    """Folders of train/CLASS and test/CLASS, all parts of the set drawn anew, groups whole."""
-    source = open_source(str(Path(os.environ["EYEBRIGHT_DATA"], one.file)), group=one.group)
+def drawn(one: Set) -> Iterator[np.ndarray]:
+    """What each resplit holds out of the set's pictures: all its parts together, drawn anew, groups whole."""
+    source = opened(one)
     labels = np.array([sample.label for sample in source.samples])
     groups = [group_of(sample) for sample in source.samples]
     for number in range(RESPLITS):
-        folds = group_folds(labels, groups, FOLDS, number)
-        yield _written(source, folds == 0)
+        yield group_folds(labels, groups, FOLDS, number) == 0
 
 
-def _written(source: Source, held_out: np.ndarray) -> "tempfile.TemporaryDirectory[str]":
-    place = tempfile.TemporaryDirectory()
+def opened(one: Set) -> Source:
+    return open_source(str(Path(os.environ["EYEBRIGHT_DATA"], one.file)), group=one.group)
+
+
+def written(one: Set, held_out: np.ndarray) -> "tempfile.TemporaryDirectory[str]":
+    """A folder of train/CLASS and test/CLASS."""
+    place, source = tempfile.TemporaryDirectory(), opened(one)
     for sample, out in zip(source.samples, held_out, strict=True):
         folder = Path(place.name, "test" if out else "train", source.classes[sample.label])
         folder.mkdir(parents=True, exist_ok=True)

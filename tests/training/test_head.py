@@ -6,7 +6,15 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from eyebright.training.head import STRENGTHS, LinearHead, choose_strength, fit_head, mean_log_loss, with_mirrored_if_better
+from eyebright.training.head import (
+    STRENGTHS,
+    LinearHead,
+    _principal_axes,
+    choose_strength,
+    fit_head,
+    mean_log_loss,
+    with_mirrored_if_better,
+)
 
 
 def clusters(n=300, width=12, classes=4, *, seed=0, spread=2.0):
@@ -242,3 +250,14 @@ def test_mirror_images_are_never_asked_about_and_never_seen_with_their_pictures_
     planted = choose_strength(features, lies, 2, folds, mirrored=mirrored, strengths=(0.01,)).out_of_fold
     np.testing.assert_allclose(planted[folds == 1], honest[folds == 1], atol=1e-4)
     assert np.abs(planted[folds != 1] - honest[folds != 1]).max() > 0.5
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (12, 12)], ids=["many rows", "many columns", "as many"])
+def test_the_principal_axes_are_at_right_angles_and_keep_what_varies(shape):
+    rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    rows -= rows.mean(axis=0)
+    curvature, axes = _principal_axes(rows)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=1e-5)
+    turned = rows @ axes
+    np.testing.assert_allclose((turned**2).mean(axis=0), curvature, rtol=1e-4)
+    np.testing.assert_allclose(turned @ axes.T, rows, atol=1e-5)  # nothing that varies is lost

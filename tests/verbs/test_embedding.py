@@ -230,11 +230,12 @@ def test_without_a_graph_with_a_wrong_one_or_without_room_for_it_torch_is_asked(
 # --- whether mirror images are embedded too
 
 
-def embeds(asked="auto", *, seconds=1.0, left=100.0, n=50, flip="auto", settled=None):
+def embeds(asked="auto", *, seconds=1.0, left=100.0, n=50, flip="auto", settled=None, unfreeze="all"):
     """The decision, and what was said of it."""
     said, adopted = [], []
+    recipe = RECIPE.model_copy(update={"unfreeze": unfreeze})
     plan = Plan(
-        architecture=ARCHITECTURE, preprocess=PREPROCESS, weights="auto", way="transfer", recipe=RECIPE, refit=False,
+        architecture=ARCHITECTURE, preprocess=PREPROCESS, weights="auto", way="transfer", recipe=recipe, refit=False,
         mirrored_head=settled,
     )  # fmt: skip
 
@@ -262,6 +263,11 @@ def test_mirror_images_are_embedded_where_that_takes_a_small_share_of_the_time()
     assert not found
     assert why == "embedding them would take 6 of the 100 s that are left"
     assert not embeds(seconds=0.0, left=-1.0)[0]
+
+
+def test_they_may_take_longer_where_nothing_is_fine_tuned():
+    assert embeds(seconds=20, unfreeze="head") == (True, [])
+    assert not embeds(seconds=30, unfreeze="head")[0]
 
 
 def test_many_pictures_are_enough_without_mirror_images():

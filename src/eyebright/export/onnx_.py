@@ -16,9 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from eyebright import __version__
 from eyebright.core.errors import ModelError
+from eyebright.export.plain import OPSET, plain_model
 from eyebright.models.network import Classifier
-
-OPSET = 18
 
 
 def write_onnx(network: Classifier, size: tuple[int, int], path: Path, *, classes: tuple[str, ...], name: str) -> None:
@@ -28,27 +27,33 @@ def write_onnx(network: Classifier, size: tuple[int, int], path: Path, *, classe
     """
     network = copy.deepcopy(network).eval().to("cpu")
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in torch's stubs
-    pixels = torch.zeros(2, 3, *size)  # two: the exporter takes an example of one for a fixed batch
-    batch = torch.export.Dim("batch", min=1, max=65536)
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                network,
-                (pixels,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["pixels"],
-                output_names=["logits", "features"],
-                dynamic_shapes=({0: batch},),
-                verbose=False,
-            )
-        assert program is not None
-        content = _described(program.model_proto, size, classes, name).SerializeToString()  # refuses more than 2 GiB
+        model = plain_model(network, size) or _exported(network, size)
+        content = _described(model, size, classes, name).SerializeToString()  # refuses more than 2 GiB
     except Exception as error:
         raise ModelError(
             f"{name} could not be written as ONNX ({type(error).__name__}). Its torch form is not touched."
         ) from error
     path.write_bytes(content)
+
+
+def _exported(network: Classifier, size: tuple[int, int]) -> onnx.ModelProto:
+    """The network by torch's exporter, which knows every layer and takes seconds."""
+    pixels = torch.zeros(2, 3, *size)  # two: the exporter takes an example of one for a fixed batch
+    batch = torch.export.Dim("batch", min=1, max=65536)
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (pixels,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["pixels"],
+            output_names=["logits", "features"],
+            dynamic_shapes=({0: batch},),
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
 
 
 def write_with_head(

@@ -79,9 +79,7 @@ class HeadProblem:
         self._spread = np.maximum(spread, 1e-3 * max(float(spread.max(initial=0.0)), 1e-6))
         self._mean = features.mean(axis=0, dtype=np.float64)
         standard = ((features - self._mean) / self._spread).astype(np.float32)
-        curvature, axes = np.linalg.eigh((standard.T @ standard).astype(np.float64) / max(1, len(standard)))
-        kept = curvature > 1e-7 * curvature[-1]  # axes along which nothing varies
-        self._curvature, self._axes = curvature[kept], axes[:, kept]
+        self._curvature, self._axes = _principal_axes(standard)
         self._rows = standard @ self._axes.astype(np.float32)
         self._labels, self._classes = labels, classes
         self._weights = np.ones(len(labels)) if row_weights is None else row_weights.astype(np.float64)
@@ -102,6 +100,22 @@ class HeadProblem:
         weight = (coefficients[:, :-1] @ self._axes.T) / self._spread
         bias = coefficients[:, -1] - weight @ self._mean
         return LinearHead(weight.astype(np.float32), bias.astype(np.float32)), coefficients
+
+
+def _principal_axes(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean square along each axis on which the rows vary, and these axes, [width, axes].
+
+    Of fewer rows than columns the products of rows have the same ones, and are the smaller matrix.
+    """
+    rows, columns = standard.shape
+    few = rows < columns
+    products = (standard @ standard.T if few else standard.T @ standard).astype(np.float64) / max(1, rows)
+    curvature, axes = np.linalg.eigh(products)
+    kept = curvature > 1e-7 * curvature[-1]  # axes along which nothing varies
+    curvature, axes = curvature[kept], axes[:, kept]
+    if few:  # x = u s v', so v = x' u / s, where s^2 is the number of rows times the mean square
+        axes = (standard.T.astype(np.float64) @ axes) / np.sqrt(rows * curvature)
+    return curvature, axes
 
 
 def _objective(

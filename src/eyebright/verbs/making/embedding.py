@@ -25,6 +25,7 @@ GRAPHS = "graphs"
 MOST_GRAPHS = 12  # kept; those that were not used for longest go first
 WORTH_A_GRAPH = 64  # unknown pictures from which the graph is used: fewer are done before it is open
 COMPARED = 4  # pictures whose features must be the network's own
+TIMED_IN_TORCH = 8  # enough to know the slower of two that differ by times, not by percents
 
 
 def backbone_name(network: PixelNetwork, architecture: Architecture, preprocess: Preprocess) -> str:
@@ -90,8 +91,8 @@ def quick_embedder(network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, n
         return None, f"ONNX Runtime's features differ by {difference:.2g}"
     seconds = embedder.choose_batch(pictures)
     started = time.perf_counter()
-    outputs_of(network, pictures[: WORTH_A_GRAPH // 2], recipe)
-    in_torch = (time.perf_counter() - started) / (WORTH_A_GRAPH // 2)
+    outputs_of(network, pictures[:TIMED_IN_TORCH], recipe)
+    in_torch = (time.perf_counter() - started) / TIMED_IN_TORCH
     least = seconds[embedder.batch]
     rates = f"{1 / least:.0f} pictures a second in ONNX Runtime, {1 / in_torch:.0f} in torch"
     return (embedder, rates) if least < in_torch else (None, rates)

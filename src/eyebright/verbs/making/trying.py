@@ -15,7 +15,8 @@ from eyebright.verbs.making.quick import SPEED
 from eyebright.verbs.making.work import Work
 
 MIRRORED = "mirror images in the head"
-MIRRORED_SHARE = 0.05  # of the time that is left
+MIRRORED_SHARE = 0.05  # of the time that is left, where fine-tuning wants it too
+MIRRORED_SHARE_OF_HEAD = 0.25  # where nothing else does; the head on twice the rows takes its time as well
 MIRRORED_MOST = 10_000  # pictures: of so many the head knows what it can
 
 
@@ -112,7 +113,8 @@ def _embeds_mirrored(work: Work, network: PixelNetwork) -> bool:
             work.story.choose(MIRRORED, "no", f"{n:,} pictures are enough without; the limit is {MIRRORED_MOST:,}")
         elif asked == "auto" and work.settings.flip != "off":
             seconds, left = work.seconds_for_mirrored(network), max(0.0, work.deadline - time.monotonic())
-            worth = seconds < MIRRORED_SHARE * left
+            share = MIRRORED_SHARE_OF_HEAD if work.plan.recipe.unfreeze == "head" else MIRRORED_SHARE
+            worth = seconds < share * left
             if not worth:
                 work.story.choose(MIRRORED, "no", f"embedding them would take {seconds:.0f} of the {left:.0f} s that are left")
         work.adopt(work.plan.model_copy(update={"mirrored_head": worth}))
