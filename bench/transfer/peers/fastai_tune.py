@@ -11,7 +11,6 @@ import time
 
 STARTED = time.perf_counter()
 
-import timm  # noqa: E402
 import torch  # noqa: E402
 from backbone import MEAN, STD, backbone  # noqa: E402
 from fastai.vision.all import (  # noqa: E402
@@ -70,5 +69,4 @@ def main(folder, out, epochs, seed):
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    assert timm
     main(*sys.argv[1:])
