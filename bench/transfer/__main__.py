@@ -8,6 +8,7 @@ Parts, all by default, each kept in bench/results/transfer.json as soon as it is
              they go on behind the last resplit that was whole
 ``loading``  a folder of JPEG files to float batches at 224 pixels, from files and from the cache, beside torch's DataLoader
              with two workers, five rounds: TrashNet as it is, and the same pictures enlarged to 1,024 pixels
+``latency``  one picture at a time, in each form of a bundle, beside the runtimes' own benchmarks, five rounds
 
 Data is found through EYEBRIGHT_DATA, as ``trashnet.zip``, ``rice_leaf.zip`` and ``chest_xray.zip``. Nothing else should run
 meanwhile; the load average is kept beside each figure.
@@ -32,6 +33,7 @@ from PIL import Image
 
 from bench.parts import run_parts
 from bench.peers import python_of
+from bench.transfer.latency import latency
 from eyebright.core.files import cache_home, write_json
 from eyebright.data.folds import group_folds
 from eyebright.data.open import open_source
@@ -183,7 +185,11 @@ def peer(python: str, script: str, *arguments: str) -> dict[str, Any]:
     return found
 
 
-PARTS: dict[str, Callable[[], Any]] = {**{name: partial(compared, name) for name in SETS}, "loading": loading}
+PARTS: dict[str, Callable[[], Any]] = {
+    **{name: partial(compared, name) for name in SETS},
+    "loading": loading,
+    "latency": latency,
+}
 
 
 if __name__ == "__main__":
