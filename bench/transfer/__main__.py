@@ -31,10 +31,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import eyebright
 from bench.parts import run_parts
 from bench.peers import python_of
 from bench.transfer.latency import latency
-from eyebright.core.files import cache_home, write_json
+from eyebright.core.files import cache_home, sha256, sha256_of_json, write_json
+from eyebright.core.machine import environment
 from eyebright.data.folds import group_folds
 from eyebright.data.open import open_source
 from eyebright.data.source import Source, group_of
@@ -68,8 +70,9 @@ def compared(name: str) -> list[dict[str, Any]]:
     """Every way on each resplit of the set ``name``, one after the other; behind those that a stopped run had done."""
     python = python_of("transfer-peers", PEERS / "requirements.txt")
     one, kept = SETS[name], cache_home() / "bench" / f"transfer-{name}.json"
-    rows: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+    rows = _done(kept)
     done = {row["resplit"] for row in rows}
+    print(f"{len(done)} resplits were done before." if done else "From the first resplit.", flush=True)
     for number, held_out in enumerate(drawn(one)):
         if number in done:
             continue
@@ -77,9 +80,21 @@ def compared(name: str) -> list[dict[str, Any]]:
             for way, found in _ways(python, one, place, number):
                 rows.append({"resplit": number, "way": way} | found)
                 print({key: value for key, value in rows[-1].items() if key not in ("labels", "answers")}, flush=True)
-        write_json(kept, rows)
-    kept.unlink()
+        write_json(kept, {"by": _program(), "rows": rows})
     return rows
+
+
+def _done(kept: Path) -> list[dict[str, Any]]:
+    """The rows of a run of this very program that was stopped; none where it had come to its end."""
+    found = json.loads(kept.read_text()) if kept.exists() else {"by": "", "rows": []}
+    rows: list[dict[str, Any]] = found["rows"]
+    return rows if found["by"] == _program() and len({row["resplit"] for row in rows}) < RESPLITS else []
+
+
+def _program() -> str:
+    """What decides the figures: our code, the bench's, and the packages."""
+    files = sorted([*Path(eyebright.__file__).parent.rglob("*.py"), *HERE.rglob("*.py"), *HERE.rglob("*.txt")])
+    return sha256_of_json([environment()["versions"], *(sha256(file) for file in files)])
 
 
 def _ways(python: str, one: Set, place: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -33,9 +33,7 @@ def latency() -> list[dict[str, Any]]:
             load = os.getloadavg()[0]
             found = {
                 **_ours(str(bundle.path)),
-                "ONNX Runtime, a bare loop": _last_line(
-                    [sys.executable, str(PEERS / "bare.py"), str(graph), threads, str(SECONDS)]
-                ),
+                "ONNX Runtime, a bare loop": _bare(str(graph), threads),
                 "OpenVINO's benchmark_app": _openvino(str(graph), threads),
                 "LiteRT's benchmark_litert_model": _litert(litert, threads, aside),
             }
@@ -72,7 +70,7 @@ def _openvino(graph: str, threads: str) -> dict[str, Any]:
     text = said([str(app), "-m", graph, *options, "-shape", "[1,3,224,224]", "-t", str(SECONDS)])
     found = re.search(r"Median:\s*([\d.]+) ms", text)
     assert found, text
-    return {"p50_ms": float(found[1]), "p99_ms": None}  # neither of these tools tells a 99th percentile
+    return {"p50_ms": float(found[1]), "p99_ms": None}  # the tools tell other percentiles
 
 
 def _litert(model: str, threads: str, aside: str) -> dict[str, Any]:

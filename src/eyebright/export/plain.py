@@ -1,5 +1,6 @@
 """A network of plain layers as an ONNX graph, written layer by layer: what torch's exporter takes seconds for in a moment."""
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -7,34 +8,54 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from eyebright.models.network import Classifier
+from eyebright.core.parity import TOLERANCE
 
 OPSET = 18
-IR_VERSION = 10  # of opset 18's time and a little later; what onnx writes by itself may be newer than the runtimes installed
+IR_VERSION = 10  # as torch's exporter writes; what onnx writes by itself may be newer than the runtimes installed
+CHECKED = 2  # pictures on which graph and network must agree
 
 
 class _NotPlainError(Exception):
     """The network has a part that is not written here."""
 
 
-def plain_model(network: Classifier, size: tuple[int, int]) -> onnx.ModelProto | None:
-    """``network``, in evaluation, as a model from ``pixels`` [batch, 3, height, width] to ``logits`` and ``features``.
+def plain_model(
+    network: nn.Module, size: tuple[int, int], outputs: tuple[str, ...] = ("logits", "features")
+) -> onnx.ModelProto | None:
+    """``network``, in evaluation, as a model from ``pixels`` [batch, 3, height, width] to ``outputs``, as it returns them.
 
     Written are convolutions, each with the batch norm behind it folded in, ReLU and ReLU6, means over all places, sums,
-    concatenations and linear layers: all that EfficientNet-Lite and its like are made of. None where there is anything else;
-    torch's own exporter is there for that.
+    concatenations and linear layers: all that EfficientNet-Lite and its like are made of. None where there is anything else, or
+    where the model's answers to random pictures are not the network's; torch's own exporter is there for that.
     """
+    network = copy.deepcopy(network)  # whatever tracing leaves behind in it
     try:
         traced = fx.GraphModule(network, _Layers().trace(network))
         ShapeProp(traced).propagate(torch.zeros(1, 3, *size))
-        return _Writer(traced).model(size)
+        model = _Writer(traced, outputs).model(size)
+        return model if _answers_alike(model, network, size) else None
     except Exception:  # whatever tracing stumbles over: code of networks that are not ours runs there
         return None
+
+
+@torch.no_grad()
+def _answers_alike(model: onnx.ModelProto, network: nn.Module, size: tuple[int, int]) -> bool:
+    """Whether random pictures get the same answers. Tracing cannot see all that a network's code may do: hooks, for one."""
+    pixels = torch.rand(CHECKED, 3, *size, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"pixels": pixels.numpy()})
+    expected = [output.numpy() for output in network(pixels)]
+    return all(
+        one.shape == other.shape
+        and np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(other).max())))
+        for one, other in zip(found, expected, strict=True)
+    )
 
 
 class _Layers(fx.Tracer):
@@ -47,42 +68,43 @@ class _Layers(fx.Tracer):
 class _Writer:
     """The nodes and tensors of one graph as they come about."""
 
-    def __init__(self, traced: fx.GraphModule) -> None:
-        self.traced = traced
+    def __init__(self, traced: fx.GraphModule, outputs: tuple[str, ...]) -> None:
+        self.traced, self.outputs = traced, outputs
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
         self.names: dict[fx.Node, str] = {}  # the value that each node of the trace stands for
         self.waiting: dict[fx.Node, nn.Conv2d] = {}  # convolutions whose batch norm comes next
 
     def model(self, size: tuple[int, int]) -> onnx.ModelProto:
-        outputs: tuple[fx.Node, fx.Node] | None = None
+        last: tuple[fx.Node, ...] = ()
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
+                if "pixels" in self.names.values():
+                    raise _NotPlainError
                 self.names[node] = "pixels"
             elif node.op == "output":
-                outputs = node.args[0]
+                last = node.args[0]
             else:
                 self.names[node] = self._written(node)
-        assert outputs is not None
-        wanted = dict(zip((self.names[node] for node in outputs), ("logits", "features"), strict=True))
-        if len(wanted) < len(outputs) or "pixels" in wanted:
+        wanted = dict(zip((self.names[node] for node in last), self.outputs, strict=True))
+        if len(wanted) < len(last) or "pixels" in wanted:
             raise _NotPlainError
         for made in self.nodes:
             made.input[:] = [wanted.get(name, name) for name in made.input]
             made.output[:] = [wanted.get(name, name) for name in made.output]
-        widths = [node.meta["tensor_meta"].shape[1] for node in outputs]
-        pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, *size])
-        values = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
-            for name, width in zip(wanted.values(), widths, strict=True)
-        ]
-        graph = helper.make_graph(self.nodes, "main_graph", [pixels], values, list(self.tensors.values()))
+        values = [_floats(name, node.meta["tensor_meta"].shape[1:]) for name, node in zip(self.outputs, last, strict=True)]
+        graph = helper.make_graph(
+            self.nodes, "main_graph", [_floats("pixels", (3, *size))], values, list(self.tensors.values())
+        )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
     def _written(self, node: fx.Node) -> str:
         """Writes ``node`` and returns the name of its value."""
         if node.op == "get_attr":
-            return self.tensor(str(node.target), operator.attrgetter(str(node.target))(self.traced))
+            values = operator.attrgetter(str(node.target))(self.traced)
+            if not values.is_floating_point():
+                raise _NotPlainError
+            return self.tensor(str(node.target), values)
         if node.op == "call_module":
             layer = self.traced.get_submodule(str(node.target))
             write = LAYERS.get(_kind(layer))
@@ -104,7 +126,9 @@ class _Writer:
         """Keeps ``values`` under ``name``; a network's numbers in single precision, places and axes as integers."""
         array = values.detach().numpy() if isinstance(values, torch.Tensor) else values
         whole = np.issubdtype(array.dtype, np.integer)
-        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array, np.int64 if whole else np.float32), name)
+        made = numpy_helper.from_array(np.asarray(array, np.int64 if whole else np.float32, order="C"), name)
+        if self.tensors.setdefault(name, made) != made:
+            raise _NotPlainError  # a convolution called twice, behind it two batch norms
         return name
 
     def value(self, argument: Any) -> str:
@@ -188,11 +212,16 @@ def _rectified(writer: _Writer, node: fx.Node, layer: nn.Module, name: str) -> s
 
 
 def _activation(writer: _Writer, node: fx.Node, layer: nn.Module) -> str:
+    (source,) = node.args
+    if getattr(layer, "inplace", False) and isinstance(source, fx.Node) and len(source.users) > 1:
+        raise _NotPlainError  # what else is made of its input is rectified too
     return _rectified(writer, node, layer, writer.value(node.args[0]))
 
 
 def _linear(writer: _Writer, node: fx.Node, layer: nn.Module) -> str:
     assert isinstance(layer, nn.Linear)
+    if len(node.meta["tensor_meta"].shape) != 2:
+        raise _NotPlainError
     bias = layer.bias if layer.bias is not None else torch.zeros(layer.out_features)  # type: ignore[redundant-expr]  # in stubs
     tensors = [writer.tensor(f"{node.target}.weight", layer.weight), writer.tensor(f"{node.target}.bias", bias)]
     return writer.emit(node, "Gemm", [writer.value(node.args[0]), *tensors], transB=1)
@@ -238,6 +267,10 @@ def _two(operation: str) -> Callable[[_Writer, fx.Node], str]:
     return write
 
 
+def _floats(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+
+
 def _kind(layer: nn.Module) -> str:
     """The layer's class by its full name, so that no subclass passes for it and timm need not be there."""
     return f"{type(layer).__module__}.{type(layer).__qualname__}"
@@ -264,7 +297,6 @@ LAYERS: dict[str, Callable[[_Writer, fx.Node, nn.Module], str]] = {
 }
 CALLS: dict[Any, Callable[[_Writer, fx.Node], str]] = {
     operator.add: _two("Add"),
-    operator.iadd: _two("Add"),
     operator.sub: _two("Sub"),
     operator.truediv: _two("Div"),
     torch.cat: _side_by_side,

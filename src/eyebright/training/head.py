@@ -105,16 +105,19 @@ class HeadProblem:
 def _principal_axes(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean square along each axis on which the rows vary, and these axes, [width, axes].
 
-    Of fewer rows than columns the products of rows have the same ones, and are the smaller matrix.
+    Of fewer rows than columns the products of rows have the same ones, and are the smaller matrix; in double precision, as
+    axes of little variation would come out askew else, and of another length.
     """
     rows, columns = standard.shape
     few = rows < columns
-    products = (standard @ standard.T if few else standard.T @ standard).astype(np.float64) / max(1, rows)
+    if few:
+        standard = standard.astype(np.float64)
+    products = (standard @ standard.T if few else (standard.T @ standard).astype(np.float64)) / max(1, rows)
     curvature, axes = np.linalg.eigh(products)
     kept = curvature > 1e-7 * curvature[-1]  # axes along which nothing varies
     curvature, axes = curvature[kept], axes[:, kept]
     if few:  # x = u s v', so v = x' u / s, where s^2 is the number of rows times the mean square
-        axes = (standard.T.astype(np.float64) @ axes) / np.sqrt(rows * curvature)
+        axes = (standard.T @ axes) / np.sqrt(rows * curvature)
     return curvature, axes
 
 

@@ -24,8 +24,7 @@ from eyebright.training.recipe import Recipe
 GRAPHS = "graphs"
 MOST_GRAPHS = 12  # kept; those that were not used for longest go first
 WORTH_A_GRAPH = 64  # unknown pictures from which the graph is used: fewer are done before it is open
-COMPARED = 4  # pictures whose features must be the network's own
-TIMED_IN_TORCH = 8  # enough to know the slower of two that differ by times, not by percents
+COMPARED = 8  # pictures whose features must be the network's own; torch is timed on them too, as the two differ by times
 
 
 def backbone_name(network: PixelNetwork, architecture: Architecture, preprocess: Preprocess) -> str:
@@ -91,8 +90,8 @@ def quick_embedder(network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, n
         return None, f"ONNX Runtime's features differ by {difference:.2g}"
     seconds = embedder.choose_batch(pictures)
     started = time.perf_counter()
-    outputs_of(network, pictures[:TIMED_IN_TORCH], recipe)
-    in_torch = (time.perf_counter() - started) / TIMED_IN_TORCH
+    outputs_of(network, some, recipe)  # again: the first time, torch prepares itself
+    in_torch = (time.perf_counter() - started) / len(some)
     least = seconds[embedder.batch]
     rates = f"{1 / least:.0f} pictures a second in ONNX Runtime, {1 / in_torch:.0f} in torch"
     return (embedder, rates) if least < in_torch else (None, rates)
