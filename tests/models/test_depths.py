@@ -5,7 +5,7 @@ import torch
 
 from eyebright.core.errors import SettingsError
 from eyebright.models import lite0
-from eyebright.models.depths import side_by_side
+from eyebright.models.depths import FirstStages, SeveralDepths, side_by_side
 from eyebright.models.network import load_weights
 from eyebright.models.places import last_maps
 
@@ -75,3 +75,24 @@ def test_more_depths_than_there_are_are_refused(depths):
 @torch.no_grad()
 def test_all_eight_depths_can_be_asked_for():
     assert lite0.lite0(2, depths=8).eval().embed(pictures(32, 1)).shape == (1, 16 + 24 + 40 + 1984)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depths", [1, 3, 5, 8])
+@pytest.mark.parametrize("stages", [1, 3, 5, 7])
+def test_begun_and_ended_the_features_are_those_of_the_whole(depths, stages):
+    """Wherever it is cut: with and without features among the stages begun."""
+    backbone = SeveralDepths(lite0.lite0(3).backbone, depths).eval()
+    pixels = pictures() * 2 - 1
+    begun = backbone.begin(pixels, stages)
+    torch.testing.assert_close(backbone.end(begun, stages), backbone(pixels))
+    network = lite0.lite0(3, depths=max(2, depths))  # at one depth it is the usual network, which is not cut
+    parts = FirstStages(network, stages)
+    assert len(parts.outputs) == len(parts(pixels))
+
+
+def test_the_stages_among_the_frozen_blocks():
+    """Eleven blocks: the stem, its norm, seven stages, the last convolution and its norm."""
+    network = lite0.lite0(3, depths=5)
+    assert len(network.blocks()) == 11
+    assert [network.backbone.stages_of(frozen) for frozen in (0, 1, 2, 3, 7, 9, 10, 11)] == [0, 0, 0, 1, 5, 7, 7, 7]

@@ -16,12 +16,13 @@ from eyebright.core.errors import ModelError
 from eyebright.core.preprocess import Preprocess
 from eyebright.core.views import ONE_VIEW
 from eyebright.models.catalogue import build_seeded
+from eyebright.models.lite0 import lite0
 from eyebright.training.fit import outputs_of
 from eyebright.training.recipe import Recipe
 from eyebright.verbs.making import bundling, embedding, judging, trying
 from eyebright.verbs.making.bundling import write_bundle
 from eyebright.verbs.making.choosing import Plan
-from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_embedder
+from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_beginning, quick_embedder
 from eyebright.verbs.making.judging import predictor_of
 from eyebright.verbs.making.packing import Contents
 
@@ -225,6 +226,30 @@ def test_without_a_graph_with_a_wrong_one_or_without_room_for_it_torch_is_asked(
 
     monkeypatch.setattr(judging.tempfile, "TemporaryDirectory", full)
     assert predictor_of(learned(ours), classes).form == "torch"
+
+
+# --- the stages that are not trained
+
+
+def begins(unfreeze, *, device="cpu", ours=None):
+    found = ours or lite0(3, depths=5)
+    return quick_beginning(found, RECIPE.model_copy(update={"unfreeze": unfreeze, "device": device}), (64, 64))
+
+
+@pytest.mark.parametrize(("unfreeze", "stages"), [("head", 7), ("2", 7), ("4", 5), ("8", 1)])
+def test_the_stages_that_are_not_trained_are_begun_quickly(unfreeze, stages):
+    assert begins(unfreeze).stages == stages
+
+
+@pytest.mark.parametrize("unfreeze", ["9", "10", "40", "all"])
+def test_where_every_stage_is_trained_nothing_is_begun_elsewhere(unfreeze):
+    assert begins(unfreeze) is None
+
+
+def test_other_networks_and_other_devices_begin_by_themselves():
+    assert begins("1", ours=network()) is None
+    assert begins("1", ours=lite0(3)) is None  # of one depth: timm's own network
+    assert begins("4", device="cuda") is None
 
 
 # --- whether mirror images are embedded too

@@ -19,7 +19,7 @@ from eyebright.core.predictions import load_predictions
 from eyebright.core.report import Report
 from eyebright.core.settings import read_toml
 from eyebright.verbs import train as subject
-from eyebright.verbs.making import finishing
+from eyebright.verbs.making import finishing, work
 from eyebright.verbs.making.settings import TrainSettings
 
 from .shapes import CLASSES, SETTINGS, outcome, report_of, square, squares, story_of, trained, weights_of
@@ -450,6 +450,20 @@ def test_fine_tuning_is_listed_beside_the_head_and_one_of_them_is_kept(quick, ph
     assert report_of(run)["training"]["ended"].startswith(f"Fine-tuning was {'kept' if tuning['kept'] else 'not kept'}")
     assert any(choice["name"] == "folds of the head" for choice in report_of(run)["training"]["choices"])
     assert eyebright.verify(run.path).exit_code == 0
+
+
+@pytest.mark.slow
+def test_what_is_not_trained_runs_in_onnx_runtime_and_the_model_is_the_same(quick, photos, tmp_path, monkeypatch):
+    """The same training, its frozen stages in torch: other roundings, the same answers."""
+    flags = {**TRANSFER, "unfreeze": "4"}
+    run = trained(photos, tmp_path / "run", **flags)
+    assert choices_of(run)["frozen stages run in"]["value"] == "ONNX Runtime"
+    assert eyebright.verify(run.path).exit_code == 0
+    monkeypatch.setattr(work, "quick_beginning", lambda *given: None)
+    by_itself = trained(photos, tmp_path / "by-itself", **flags)
+    assert "frozen stages run in" not in choices_of(by_itself)
+    found, expected = (load_predictions(one.predictions / "test.safetensors").logits for one in (run, by_itself))
+    np.testing.assert_allclose(found, expected, atol=1e-2)
 
 
 @pytest.mark.slow

@@ -34,8 +34,11 @@ def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> 
     stored = read_plan(work.run.checkpoints / "plan.json")
     if stored is not None and stored.budgeted:
         work.plan = stored
+        work.begin_quickly(network)
         return
     recipe = _settle_mirror(work, _settle_unfreeze(work, network, work.plan.recipe))
+    work.plan = work.plan.model_copy(update={"recipe": recipe})
+    work.begin_quickly(network)
     seen = head_of(data, 2 * recipe.batch_size)
     recipe, pace = _settle_precision(work, network, recipe, seen)
     if work.settings.epochs is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from eyebright.backends.beginning_ import GraphBeginning
 from eyebright.core import seeds
 from eyebright.core.arrays import Features, Logits
 from eyebright.core.decision import Decision
@@ -22,7 +23,7 @@ from eyebright.training.features import Embedder, FeatureCache, embed, unknown_r
 from eyebright.training.fit import LabelledPictures, Pace, outputs_of
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
-from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_embedder
+from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_beginning, quick_embedder
 from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
@@ -47,6 +48,7 @@ class Work:
         self.settings, self.material, self.plan = settings, material, plan
         self.run, self.story, self.deadline = run, story, deadline
         self.paces: dict[str, Pace] = {}  # of capacities that were timed
+        self._beginning: GraphBeginning | None = None
         self._embedder: Embedder | None = None
         self._asked_with = 0  # pictures, when it was last asked what embeds quickest
         self._embedded = (0.0, 0)  # seconds, and pictures whose features were not known
@@ -63,7 +65,23 @@ class Work:
         """The network as it is before training, and where its weights come from. ``member`` gives other initial weights."""
         stream = "initial weights" if member == 0 else f"initial weights {member}"
         network = build_seeded(self.plan.architecture, self.classes, seeds.integer(self.settings.seed, stream))
-        return network, load_pretrained(network, self.plan.architecture.name, self.plan.weights)
+        origin = load_pretrained(network, self.plan.architecture.name, self.plan.weights)
+        network.beginning = self._beginning
+        return network, origin
+
+    def begin_quickly(self, network: PixelNetwork) -> None:
+        """From now on ``network``, its copies and all fresh ones leave the stages that are not trained to something quicker."""
+        size = (self.plan.preprocess.height, self.plan.preprocess.width)
+        self._beginning = network.beginning = quick_beginning(network, self.plan.recipe, size)
+        if self._beginning is not None:
+            why = f"the first {self._beginning.stages} stages are not trained"
+            self.story.choose("frozen stages run in", "ONNX Runtime", why)
+
+    def begin_by_itself(self) -> None:
+        """Every network computes all of its stages again: what is written, explained and asked later is the network alone."""
+        if self._beginning is not None:
+            self._beginning.close()
+        self._beginning = None
 
     def prepare(self, samples: list[Sample]) -> LabelledPictures:
         """The samples' pictures at the model's size."""
