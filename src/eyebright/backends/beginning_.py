@@ -43,7 +43,8 @@ class GraphBeginning:
             found: list[np.ndarray] = session.run(None, {self._input: np.ascontiguousarray(rows[row : row + 1])})
             return found
 
-        parts = list(in_order(run, range(len(rows)), threads=self._threads, quick=0, name="beginning", chunk=2))
+        threads = min(self._threads, torch.get_num_threads())  # who is to use fewer cores says so to torch
+        parts = list(in_order(run, range(len(rows)), threads=threads, quick=0, name="beginning", chunk=2))
         begun = [torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)]
         if pixels.is_contiguous(memory_format=torch.channels_last):
             begun[0] = begun[0].contiguous(memory_format=torch.channels_last)

@@ -110,7 +110,7 @@ def transfer_head(network: PixelNetwork, data: TransferData, *, checkpoints: Pat
 def head_result(data: TransferData, choice: HeadChoice, recipe: Recipe, seconds: float, ended: str) -> Learned:
     """The result of the head alone: kept, its temperature from out-of-fold logits."""
     attempt = head_attempt(data, choice, seconds, kept=True, reason=ended)
-    return _kept_head(data, choice, recipe, [attempt], ended)
+    return kept_head(data, choice, recipe, [attempt], ended)
 
 
 def head_attempt(data: TransferData, choice: HeadChoice, seconds: float, *, kept: bool, reason: str) -> Attempt:
@@ -141,7 +141,7 @@ def fine_tune(
     set_head(tuned, head)
     trial, logits = _trial(tuned, data, recipe, checkpoints, on_event)
     labels = data.pictures.labels[data.held_out]
-    verdict = _Verdict(
+    verdict = Verdict(
         tuned=calibrated_loss(logits, labels)[0],
         head=calibrated_loss(head(data.features[data.held_out]), labels)[0],
         pictures=len(labels),
@@ -151,7 +151,7 @@ def fine_tune(
         _tuning_attempt(trial, recipe, verdict),
     ]
     if not verdict.keeps_tuning:
-        return _kept_head(data, choice, recipe, attempts, f"Fine-tuning was not kept: {verdict}.")
+        return kept_head(data, choice, recipe, attempts, f"Fine-tuning was not kept: {verdict}.")
     ended = f"Fine-tuning was kept: {verdict}; {trial.ended}"
     again = repeated(recipe, trial)
     if refit:
@@ -164,19 +164,20 @@ def fine_tune(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Verdict:
+class Verdict:
     """The calibrated loss of the tuned network and of the head it began with, on ``pictures`` that neither has seen."""
 
     tuned: float
     head: float
     pictures: int
+    where: str = "validation"
 
     @property
     def keeps_tuning(self) -> bool:
         return self.tuned < self.head
 
     def __str__(self) -> str:
-        losses = f"calibrated validation loss {self.tuned:.3f} against the head's {self.head:.3f}"
+        losses = f"calibrated {self.where} loss {self.tuned:.3f} against the head's {self.head:.3f}"
         return f"{losses} on {self.pictures} pictures"
 
 
@@ -198,7 +199,7 @@ def _trial(
     return trial, outputs_of(tuned, validation.pictures, recipe)[0]
 
 
-def _tuning_attempt(trial: FitResult, recipe: Recipe, verdict: _Verdict) -> Attempt:
+def _tuning_attempt(trial: FitResult, recipe: Recipe, verdict: Verdict) -> Attempt:
     """The line about fine-tuning in the report."""
     return Attempt(
         name=f"fine-tuning, {trial.best_epoch} of {recipe.epochs} epochs, unfrozen: {recipe.unfreeze}",
@@ -210,7 +211,7 @@ def _tuning_attempt(trial: FitResult, recipe: Recipe, verdict: _Verdict) -> Atte
     )
 
 
-def _kept_head(data: TransferData, choice: HeadChoice, recipe: Recipe, attempts: list[Attempt], ended: str) -> Learned:
+def kept_head(data: TransferData, choice: HeadChoice, recipe: Recipe, attempts: list[Attempt], ended: str) -> Learned:
     """The head on every picture, whatever else was tried; what repeats it is a recipe of 0 epochs."""
     where = f"out-of-fold logits of the head, {len(np.unique(data.folds))} folds"
     again = recipe.model_copy(update={"epochs": 0})

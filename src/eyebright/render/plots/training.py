@@ -17,6 +17,7 @@ STAGE_LETTERS = 56  # of the stages' small names, as many as fit beside each oth
 # Stages that repeat the main training, by how their names begin: what one such stage is, and what many are.
 _REPETITIONS = {
     "fold ": ("fold", "folds"),
+    "fine-tuning fold ": ("other fold", "other folds"),
     "member ": ("member of the ensemble", "members of the ensemble"),
     "learning curve": ("smaller training set", "smaller training sets"),
 }
@@ -40,14 +41,16 @@ def main_curves(curves: Sequence[CurvePoint]) -> list[CurvePoint]:
     """The curves of the trainings that made the model one after the other, without those that repeat them on other pictures.
 
     The folds of a cross-validation, the members of an ensemble and the steps of a learning curve run as the main training did;
-    in one row with it they would be a saw's teeth.
+    in one row with it they would be a saw's teeth. Where every training is one of these, the first stands for them all.
     """
-    return [point for point in curves if not point.stage.startswith(tuple(_REPETITIONS))]
+    main = [point for point in curves if not point.stage.startswith(tuple(_REPETITIONS))]
+    return main or [point for point in curves if point.stage == curves[0].stage]
 
 
 def repetitions(curves: Sequence[CurvePoint]) -> list[tuple[int, str, str]]:
     """How many stages ``main_curves`` leaves out, kind by kind: the number, what one is called and what many are."""
-    stages = list(dict.fromkeys(point.stage for point in curves))
+    shown = {point.stage for point in main_curves(curves)}
+    stages = list(dict.fromkeys(point.stage for point in curves if point.stage not in shown))
     counted = [(sum(stage.startswith(begin) for stage in stages), *names) for begin, names in _REPETITIONS.items()]
     return [kind for kind in counted if kind[0]]
 

@@ -11,10 +11,12 @@ from eyebright.data.folds import group_folds, usable_folds
 from eyebright.models.network import PixelNetwork
 from eyebright.training.augment import thumbnails
 from eyebright.training.fit import LabelledPictures, Pace, choose_precision, measure_pace
+from eyebright.training.folded import CHECKED, SHARES
 from eyebright.training.mirror import mirror_is_harmless
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import epoch_size
 from eyebright.training.scratch import TrainingData, affordable_epochs, shown_share
+from eyebright.training.transfer import TransferData
 from eyebright.verbs.making.choosing import GENTLE_RATE, SCRATCH_EPOCHS, SCRATCH_STEPS, WHOLE_UP_TO, read_plan
 from eyebright.verbs.making.curving import CURVE_FROM_SCRATCH
 from eyebright.verbs.making.quick import MOST_EPOCHS, views_of
@@ -25,6 +27,8 @@ MIRROR_SIDE = 16  # pixels: enough to see which way an arrow points
 MIRROR_STRENGTH = 0.03
 MIRROR_FOLDS = 3
 LEAST_PATIENCE = 5  # epochs
+LEAST_IN_FOLDS = 5  # epochs a network: with fewer, one that sees more pictures for longer is better
+FEWEST_FOLDS = 4  # with fewer, each network lacks too many pictures
 TEACHING = 1 / 3  # of a step of a whole network, whose backward pass is twice the forward one: what a teacher's pass costs
 TEACHING_LAST_BLOCKS = 0.6  # of a step that trains the last third alone: 1 forward, about 2/3 back
 
@@ -41,15 +45,24 @@ def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> 
     work.begin_quickly(network)
     seen = head_of(data, 2 * recipe.batch_size)
     recipe, pace = _settle_precision(work, network, recipe, seen)
+    in_folds = work.settings.fine_tune_in_folds == "yes" and isinstance(data, TransferData)
     if work.settings.epochs is None:
         pace = (
             pace or work.paces.get(str(work.plan.architecture.arguments.get("capacity"))) or measure_pace(network, seen, recipe)
         )
         epochs = affordable(work, data, recipe, pace, most)
+        if isinstance(data, TransferData):
+            in_folds, epochs = _settle_in_folds(work, data, recipe, epochs, affordable_in_folds(work, data, recipe, pace, most))
         left = work.deadline - time.monotonic()
-        reason = f"{left:.0f} s are left, a picture takes {pace.training * 1000:.2g} ms; at most {most} are useful"
+        each = " for each network" if in_folds else ""
+        reason = f"{left:.0f} s are left, a picture takes {pace.training * 1000:.2g} ms; at most {most}{each} are useful"
         work.story.choose("epochs", str(epochs), reason)
         recipe = recipe.model_copy(update={"epochs": epochs})
+    work.plan = work.plan.model_copy(update={"in_folds": in_folds})
+    if in_folds:
+        work.story.choose(
+            "refit on train and validation", "no", "in folds, every picture is learned from by all networks but one"
+        )
     adopt(work, recipe)
 
 
@@ -85,6 +98,32 @@ def affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, most:
         left -= 2 * held * pace.evaluation
         held = 0
     return affordable_epochs(pace, shown, held, left, refit=on_all > 0, most=most, on_all=on_all or None)
+
+
+def affordable_in_folds(work: Work, data: TransferData, recipe: Recipe, pace: Pace, most: int) -> int:
+    """How many epochs fit into the time that is left for each network of a fine-tuning in folds."""
+    labels, folds = data.pictures.labels, len(np.unique(data.folds))
+    left = work.deadline - time.monotonic()
+    left -= len(SHARES) * (len(labels) + folds * min(CHECKED, len(labels))) * pace.evaluation
+    shown = (folds - 1) * epoch_size(labels, recipe.sampling)  # in an epoch of every network
+    return max(0, min(most, int(left / max(shown * pace.training, 1e-9))))
+
+
+def _settle_in_folds(work: Work, data: TransferData, recipe: Recipe, epochs: int, folded: int) -> tuple[bool, int]:
+    """Whether it is fine-tuned in folds, and for how many epochs: ``folded``, or else ``epochs`` by one network.
+
+    By itself it is done where all pictures are to be learned from, a part of the network is trained, and there is time.
+    """
+    asked, count = work.settings.fine_tune_in_folds, len(np.unique(data.folds))
+    if asked != "auto":
+        return asked == "yes", folded if asked == "yes" else epochs
+    otherwise = recipe.schedule == "plateau" or bool(work.settings.patience) or work.settings.ensemble != "none"
+    if not work.plan.refit or recipe.unfreeze == "all" or otherwise or not epochs:
+        return False, epochs
+    enough = folded >= LEAST_IN_FOLDS and count >= FEWEST_FOLDS
+    why = f"{folded} epochs fit for each of {count} networks; {LEAST_IN_FOLDS} for each of {FEWEST_FOLDS} are wanted"
+    work.story.choose("fine-tuning in folds", "yes" if enough else "no", why)
+    return enough, folded if enough else epochs
 
 
 def rounds(work: Work) -> float:

@@ -49,7 +49,8 @@ class Plan(BaseModel):
     """What was chosen, as stored in the run: a resumed run reads it instead of choosing, or timing, again.
 
     ``recipe.epochs`` is 0 until the steps are budgeted; ``budgeted`` says that they are. ``mirrored_head`` says whether
-    there is time to let the head learn from mirror images too, where that helps; None until it is known.
+    there is time to let the head learn from mirror images too, where that helps; None until it is known. ``in_folds`` says that
+    it is fine-tuned in folds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,7 @@ class Plan(BaseModel):
     refit: bool
     budgeted: bool = False
     mirrored_head: bool | None = None
+    in_folds: bool = False
     views: Views = ONE_VIEW
     rival: "Plan | None" = None
 

@@ -38,7 +38,7 @@ def backbone_name(network: PixelNetwork, architecture: Architecture, preprocess:
     """A name that changes with anything that decides the features: weights, architecture, preprocessing."""
     digest = hashlib.sha256()
     for tensor in network.backbone.state_dict().values():
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return sha256_of_json([architecture.model_dump(), preprocess.model_dump(), digest.hexdigest()])[:32]
 
 

@@ -134,8 +134,11 @@ class _Folds:
         chosen = "the head's strength was" if head_alone else "the number of epochs and the head's strength were"
         if self.learned.strength is None:
             chosen = "the number of epochs was"
+        if self.work.plan.in_folds and not head_alone:
+            chosen = "how far fine-tuning is followed and the head's strength were"
         how = f"out-of-fold predictions of {count} stratified {kind}folds; {chosen} chosen on the same pictures"
-        logits = self.learned.logits if head_alone else self._train_all(count)
+        known = head_alone or self.work.plan.in_folds  # out of fold already
+        logits = self.learned.logits if known else self._train_all(count)
         table = self.work.table(self.work.samples, logits)
         save_predictions(table, self.work.run.predictions / "out-of-fold.safetensors")
         return table, self.fold_of, how

@@ -20,7 +20,9 @@ from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
 RIVAL = "rival"  # the folder, below the checkpoints, of a network that is trained beside the plan's
-SCRATCH = ("pixels-*.npy", "fold-*.safetensors", "member-*.safetensors", "curve-*.safetensors")  # of no use to a finished run
+SCRATCH = (  # of no use to a finished run
+    "pixels-*.npy", "fold-*.safetensors", "fine-tuning-*.safetensors", "member-*.safetensors", "curve-*.safetensors",
+)  # fmt: skip
 
 AnySettings = TypeVar("AnySettings", bound=TrainSettings)
 

@@ -121,6 +121,10 @@ class TrainSettings(Settings):
         "auto",
         help="Learn the head from mirror images too, if it is then better out of fold. auto: where there is time for it.",
     )
+    fine_tune_in_folds: Literal["auto", "yes", "no"] = _fitting(
+        "auto",
+        help="Fine-tune a network a fold, judge each on its fold, average their weights. auto: of few pictures, with time.",
+    )
     drop_path: float | None = _fitting(
         None, help="Stochastic depth: share of the residual blocks skipped. Default: the model's own.", ge=0, lt=1
     )

@@ -10,7 +10,8 @@ from eyebright.verbs.making.story import Story
 
 # Which of the two networks for pictures of middling size is meant, where one of these was asked for: the pretrained one.
 OF_TRANSFER = (
-    "weights", "unfreeze", "head_folds", "depths", "mirrored_head", "learning_rate", "optimiser", "drop_path", "size",
+    "weights", "unfreeze", "head_folds", "depths", "mirrored_head", "fine_tune_in_folds", "learning_rate", "optimiser",
+    "drop_path", "size",
 )  # fmt: skip
 ONLY_IN_FINE_TUNING = (  # no part of fitting a linear head
     "epochs", "optimiser", "learning_rate", "schedule", "warm_up", "batch_size", "weight_decay", "head_weight_decay",
@@ -35,6 +36,8 @@ def judge_settings(settings: TrainSettings, name: str, way: str, story: Story) -
         raise SettingsError(
             f"--weights is {settings.weights!r}, but speed is trained from scratch only. Leave it out, or choose another model."
         )
+    if way == "transfer" and settings.fine_tune_in_folds == "yes":
+        _refuse_beside_folds(settings)
     if way == "scratch" and settings.unfreeze not in ("auto", "all"):
         raise SettingsError(
             f"--unfreeze is {settings.unfreeze!r}, but {settings.model} is trained from scratch: without pretrained weights "
@@ -42,6 +45,19 @@ def judge_settings(settings: TrainSettings, name: str, way: str, story: Story) -
         )
     if idle := _without_effect(settings, name, way):
         story(Note(f"Without effect here: {', '.join(f'--{name.replace(chr(95), chr(45))}' for name in idle)}.", "warning"))
+
+
+def _refuse_beside_folds(settings: TrainSettings) -> None:
+    if settings.schedule == "plateau" or settings.patience:
+        raise SettingsError(
+            "--fine-tune-in-folds trains on every picture, fold by fold: there is no validation part that --schedule plateau "
+            "or --patience could watch. Leave one of them out."
+        )
+    if settings.ensemble != "none":
+        raise SettingsError(
+            "--fine-tune-in-folds makes one network of many, by the mean of their weights; --ensemble keeps them all. Leave "
+            "one of them out."
+        )
 
 
 def _without_effect(settings: TrainSettings, name: str, way: str) -> list[str]:
@@ -56,6 +72,7 @@ def _without_effect(settings: TrainSettings, name: str, way: str) -> list[str]:
         "capacity": name != SPEED,
         "depths": name != lite0.NAME,
         "mirrored_head": way != "transfer",
+        "fine_tune_in_folds": way != "transfer" or settings.unfreeze == "head",
         "head_folds": way == "scratch" or settings.folds > 0,
         **dict.fromkeys(ONLY_IN_FINE_TUNING, settings.unfreeze == "head"),
     }

@@ -6,6 +6,7 @@ import time
 from eyebright.core.events import Note
 from eyebright.data.folds import group_folds, usable_folds
 from eyebright.models.network import PixelNetwork
+from eyebright.training.folded import fine_tune_in_folds
 from eyebright.training.head import HeadChoice
 from eyebright.training.scratch import Learned, TrainingData, train_from_scratch
 from eyebright.training.transfer import TransferData, fine_tune, head_result, transfer_head
@@ -87,6 +88,16 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
     if work.plan.recipe.epochs == 0:
         ended = "Fine-tuning was not tried: not one epoch fits into the time that is left. Give more --minutes for it."
         return data, head_result(data, choice, work.plan.recipe, seconds, ended)
+    if work.plan.in_folds:
+        return data, fine_tune_in_folds(
+            network,
+            data,
+            choice,
+            work.plan.recipe,
+            checkpoints=work.run.checkpoints,
+            head_seconds=seconds,
+            on_event=work.story,
+        )
     learned = fine_tune(
         network,
         data,
