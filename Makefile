@@ -34,7 +34,7 @@ help:
 	echo "make bench   measure speed and accuracy, where bench/ is"
 	echo "make bench-serve   requests a second beside other servers (installs them aside)"
 	echo "make bench-scratch   training small pictures, beside the record's recipe and Keras (an hour)"
-	echo "make bench-transfer  photographs to a model, beside fastai and others (an hour and a half)"
+	echo "make bench-transfer  photographs to a model, beside fastai and others (three hours)"
 	echo "make docs    build the documentation, where docs/build.py is"
 	echo "make clean   remove .venv and caches"
 
