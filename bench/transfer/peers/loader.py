@@ -3,7 +3,8 @@
     python loader.py FOLDER pillow|torchvision [WORKERS]
 
 Prints the seconds from making the loader to its last batch, imports left out. Pillow decodes and resizes as torchvision's
-reference training does; torchvision decodes with its own libjpeg and resizes tensors.
+reference training does; torchvision decodes with its own libjpeg and resizes tensors: null where its extension does not suit
+this torch.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import operators  # noqa: F401  # isort: split
 import torch
 import torchvision.io
 from PIL import Image
@@ -40,6 +42,12 @@ class Folder(Dataset):
 
 def main(folder, kind, workers="2"):
     data = Folder(folder, kind)
+    try:
+        data[0]
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        print(json.dumps({"seconds": None}))
+        return
     started = time.perf_counter()
     pictures = sum(len(batch) for batch in DataLoader(data, batch_size=BATCH, num_workers=int(workers)))
     print(json.dumps({"seconds": time.perf_counter() - started, "pictures": pictures}))
