@@ -65,6 +65,18 @@ def _compared(name: str, rows: list[dict[str, Any]]) -> str:
     return f"### {SETS[name]}\n\n{table(head, lines)}\n"
 
 
+def _heads(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        own = [row for row in rows if row["set"] == name]
+        scores = {way: _by_resplit(own, way, macro_f1) for way in ("head", "logistic")}
+        seconds = [f"{statistics.median(_by_resplit(own, way, _seconds).values()):.0f}" for way in scores]
+        figures = [over(list(score.values())) for score in scores.values()]
+        lines.append([SETS[name], *figures, over(_less(scores["head"], scores["logistic"])), *seconds])
+    head = ["set", "macro F1, head", "logistic regression", "head less it, paired", "s, head", "s, logistic regression"]
+    return f"### The head alone beside logistic regression\n\nFive resplits as above, without fastai.\n\n{table(head, lines)}\n"
+
+
 def _less(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
     return [ours[number] - theirs[number] for number in ours]
 
@@ -123,6 +135,7 @@ def _median_of(rows: list[dict[str, Any]], way: str) -> float:
 
 PARTS: dict[str, Callable[[Any], str]] = {
     **{name: partial(_compared, name) for name in SETS},
+    "heads": _heads,
     "loading": _loading,
     "latency": _latency,
 }

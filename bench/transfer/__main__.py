@@ -6,6 +6,7 @@ Parts, all by default, each kept in bench/results/transfer.json as soon as it is
              regression on frozen features, ours without fine-tuning, and ours given the minutes that fastai took, all with
              the same network, from the command to the model. TrashNet and the X-rays take about 70 minutes each; stopped,
              they go on behind the last resplit that was whole
+``heads``    ours without fine-tuning beside logistic regression alone, TrashNet and the X-rays, the same resplits: six minutes
 ``loading``  a folder of JPEG files to float batches at 224 pixels, from files and from the cache, beside torch's DataLoader
              with two workers, five rounds: TrashNet as it is, and the same pictures enlarged to 1,024 pixels
 ``latency``  one picture at a time, in each form of a bundle, beside the runtimes' own benchmarks, five rounds
@@ -110,6 +111,22 @@ def _ways(python: str, one: Set, place: str, number: int) -> Iterator[tuple[str,
         yield way, {"load": load} | ours(place, number, *flags)
 
 
+def heads() -> list[dict[str, Any]]:
+    """Our head and logistic regression on each resplit of the two larger sets, in turns."""
+    python = python_of("transfer-peers", PEERS / "requirements.txt")
+    rows = []
+    for name in ("trashnet", "xrays"):
+        for number, held_out in enumerate(drawn(SETS[name])):
+            with written(SETS[name], held_out) as place:
+                for way, ask in (
+                    ("logistic", partial(peer, python, "logistic.py", place, f"{place}/model.joblib")),
+                    ("head", partial(ours, place, number, *HEAD)),
+                ):
+                    rows.append({"set": name, "resplit": number, "way": way, "load": os.getloadavg()[0]} | ask())
+                    print({key: rows[-1][key] for key in ("set", "resplit", "way", "load", "seconds")}, flush=True)
+    return rows
+
+
 def loading() -> list[dict[str, Any]]:
     rows = []
     for name, side in (("TrashNet", None), ("enlarged", ENLARGED)):
@@ -202,6 +219,7 @@ def peer(python: str, script: str, *arguments: str) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], Any]] = {
     **{name: partial(compared, name) for name in SETS},
+    "heads": heads,
     "loading": loading,
     "latency": latency,
 }
