@@ -84,8 +84,8 @@ def test_begun_and_ended_the_features_are_those_of_the_whole(depths, stages):
     """Wherever it is cut: with and without features among the stages begun."""
     backbone = SeveralDepths(lite0.lite0(3).backbone, depths).eval()
     pixels = pictures() * 2 - 1
-    begun = backbone.begin(pixels, stages)
-    torch.testing.assert_close(backbone.end(begun, stages), backbone(pixels))
+    begun = backbone.first_stages(pixels, stages)
+    torch.testing.assert_close(backbone.other_stages(begun, stages), backbone(pixels))
     network = lite0.lite0(3, depths=max(2, depths))  # at one depth it is the usual network, which is not cut
     parts = FirstStages(network, stages)
     assert len(parts.outputs) == len(parts(pixels))

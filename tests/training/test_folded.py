@@ -91,7 +91,7 @@ def test_better_networks_become_one_by_the_mean_of_their_weights(tmp_path, monke
     assert tuning.name == "fine-tuning, 6 epochs, unfrozen: all, the mean of 4 networks"
     assert learned.ended == (
         "Fine-tuning was kept: calibrated out-of-fold loss 0.250 against the head's 0.500 on 48 pictures; the model is the "
-        "mean of 4 networks, each fine-tuned without a fold."
+        "mean of 4 networks, each fine-tuned on all folds but one."
     )
     assert learned.again.epochs == 6
 
@@ -112,7 +112,7 @@ def test_half_of_the_way_is_taken_where_that_is_better_out_of_fold(tmp_path, mon
     moved = (network.state_dict()[name] - backbone[name]).numpy()
     np.testing.assert_allclose(moved, np.mean([0.001, 0.002, 0.003, 0.004]) / 2, rtol=1e-3)
     assert learned.attempts[1].name.endswith("the mean of 4 networks, 50% of the way back")
-    assert learned.ended.endswith("without a fold, 50% of the way back to the head.")
+    assert learned.ended.endswith("on all folds but one, 50% of the way back to the head.")
     member = copy.deepcopy(seen[0][0])
     begin = {name: tensor - 0.001 for name, tensor in copied(member).items()}
     member.load_state_dict(room._between(begin, member.state_dict(), 0.5))

@@ -22,7 +22,7 @@ from eyebright.training.recipe import Recipe
 from eyebright.verbs.making import bundling, embedding, judging, trying
 from eyebright.verbs.making.bundling import write_bundle
 from eyebright.verbs.making.choosing import Plan
-from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_beginning, quick_embedder
+from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_embedder, quick_stages
 from eyebright.verbs.making.judging import predictor_of
 from eyebright.verbs.making.packing import Contents
 
@@ -233,7 +233,7 @@ def test_without_a_graph_with_a_wrong_one_or_without_room_for_it_torch_is_asked(
 
 def begins(unfreeze, *, device="cpu", ours=None):
     found = ours or lite0(3, depths=5)
-    return quick_beginning(found, RECIPE.model_copy(update={"unfreeze": unfreeze, "device": device}), (64, 64))
+    return quick_stages(found, RECIPE.model_copy(update={"unfreeze": unfreeze, "device": device}), (64, 64))
 
 
 @pytest.mark.parametrize(("unfreeze", "stages"), [("head", 7), ("2", 7), ("4", 5), ("8", 1)])

@@ -59,13 +59,14 @@ def test_what_a_kill_left_half_written_is_gone_after_the_resume(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_fine_tuning_killed_and_resumed_ends_in_the_same_bytes(quick, tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", [{}, {"unfreeze": "4", "fine_tune_in_folds": "yes"}], ids=["once", "in folds"])
+def test_fine_tuning_killed_and_resumed_ends_in_the_same_bytes(quick, tmp_path, more):
     data = squares(tmp_path / "data", 12, 40)
-    flags = {"model": "lite0", "size": 32, "epochs": 1}
+    flags = {"model": "lite0", "size": 32, "epochs": 1, **more}
     whole = trained(data, tmp_path / "whole", **flags)
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    # Of the files: 4 and more are the plan, the head's strength, the features, the checkpoint of fine-tuning, the bundle.
-    ends = killed_at(["replace:6", "flush:9"], data, tmp_path / "run", *words)
+    words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    # Of the files: 4 and more are the plan, the head's strength, the features, the checkpoints of fine-tuning, the bundle.
+    ends = killed_at(["replace:6", "replace:8", "flush:9"], data, tmp_path / "run", *words)
     assert set(ends.values()) == {("-9", "0")}
     for moment in ends:
         assert outcome(Run(tmp_path / f"run-{moment.replace(':', '-')}")) == outcome(whole), moment

@@ -6,6 +6,7 @@ import tomllib
 
 import numpy as np
 import pytest
+import torch
 from pictures import real_data_home
 from PIL import Image as Pillow
 
@@ -497,11 +498,13 @@ def test_a_cross_validation_beside_fine_tuning_in_folds_is_of_these_very_network
 @pytest.mark.slow
 def test_what_is_not_trained_runs_in_onnx_runtime_and_the_model_is_the_same(quick, photos, tmp_path, monkeypatch):
     """The same training, its frozen stages in torch: other roundings, the same answers."""
-    flags = {**TRANSFER, "unfreeze": "4"}
+    flags, real, given_out = {**TRANSFER, "unfreeze": "4"}, work.quick_stages, []
+    monkeypatch.setattr(work, "quick_stages", lambda *given: given_out.append(real(*given)) or given_out[-1])
     run = trained(photos, tmp_path / "run", **flags)
+    assert [stages(torch.zeros(1, 3, 64, 64)) for stages in given_out] == [None]  # closed: the model is on its own
     assert choices_of(run)["frozen stages run in"]["value"] == "ONNX Runtime"
     assert eyebright.verify(run.path).exit_code == 0
-    monkeypatch.setattr(work, "quick_beginning", lambda *given: None)
+    monkeypatch.setattr(work, "quick_stages", lambda *given: None)
     by_itself = trained(photos, tmp_path / "by-itself", **flags)
     assert "frozen stages run in" not in choices_of(by_itself)
     found, expected = (attempts_of(one)[1]["score"] for one in (run, by_itself))

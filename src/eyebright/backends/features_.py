@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnxruntime
 
+from eyebright.backends.onnx_ import open_graph
 from eyebright.core.arrays import ByteBatch, Features
 from eyebright.core.errors import ModelError
 from eyebright.data.in_order import in_order
@@ -23,13 +23,7 @@ class GraphFeatures:
 
     def __init__(self, graph: bytes, *, threads: int, batch: int = BATCHES[1]) -> None:
         """Opens a graph of ours. Raises ``ModelError`` where it is damaged or gives no features."""
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1
-        try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors share no base class
-            raise ModelError(f"The backbone's graph cannot be opened by ONNX Runtime: {str(error).splitlines()[0]}") from None
+        self._session = open_graph(graph, "The backbone's graph", threads=1)
         if "features" not in [output.name for output in self._session.get_outputs()]:
             raise ModelError("The backbone's graph gives no features.")
         self._input = self._session.get_inputs()[0].name

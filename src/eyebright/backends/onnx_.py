@@ -11,6 +11,7 @@ from eyebright.core.errors import ModelError
 from eyebright.core.predictor import Outputs
 
 Waiting = Literal["spin", "sleep"]
+REMEDY = "Train or export the model again."
 
 
 class OnnxPredictor:
@@ -27,18 +28,11 @@ class OnnxPredictor:
         ``waiting`` is what its threads do between two pieces of work: those that spin answer sooner, but keep the processor for
         milliseconds after each run, when others may need it.
         """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if waiting == "sleep":
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if threads:
-            options.intra_op_num_threads = threads
         try:
-            # From bytes, never by path: a graph can then not reach for data outside its own file.
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors share no base class
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{path} cannot be opened by ONNX Runtime: {reason}. Train or export the model again.") from None
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}. {REMEDY}") from None
+        self._session = open_graph(content, str(path), threads=threads, waiting=waiting, remedy=REMEDY)
         self.classes = classes
         inputs, outputs = self._session.get_inputs(), [output.name for output in self._session.get_outputs()]
         if len(inputs) != 1 or "logits" not in outputs:
@@ -75,3 +69,23 @@ class OnnxPredictor:
             filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
             found.append([rows[: len(part)] for rows in self._run(filled)])
         return [np.concatenate(rows) for rows in zip(*found, strict=True)]
+
+
+def open_graph(
+    graph: bytes, what: str, *, threads: int | None = None, waiting: Waiting = "spin", remedy: str = ""
+) -> onnxruntime.InferenceSession:
+    """A session on this computer's processor. Raises ``ModelError`` where the graph is damaged, named as ``what``.
+
+    From bytes, never by path: a graph can then not reach for data outside its own file.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if waiting == "sleep":
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no base class
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{what} cannot be opened by ONNX Runtime: {reason}. {remedy}".rstrip()) from None

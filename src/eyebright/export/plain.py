@@ -28,13 +28,13 @@ class _NotPlainError(Exception):
 def plain_model(
     network: nn.Module, size: tuple[int, int], outputs: tuple[str, ...] = ("logits", "features")
 ) -> onnx.ModelProto | None:
-    """``network``, in evaluation, as a model from ``pixels`` [batch, 3, height, width] to ``outputs``, as it returns them.
+    """``network``, as in evaluation, as a model from ``pixels`` [batch, 3, height, width] to ``outputs``, in their order.
 
     Written are convolutions, each with the batch norm behind it folded in, ReLU and ReLU6, means over all places, sums,
     concatenations and linear layers: all that EfficientNet-Lite and its like are made of. None where there is anything else, or
     where the model's answers to random pictures are not the network's; torch's own exporter is there for that.
     """
-    network = copy.deepcopy(network)  # whatever tracing leaves behind in it
+    network = copy.deepcopy(network).eval()  # whatever tracing leaves behind in it
     try:
         traced = fx.GraphModule(network, _Layers().trace(network))
         ShapeProp(traced).propagate(torch.zeros(1, 3, *size))
@@ -273,26 +273,26 @@ def _floats(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
 
 def _kind(layer: nn.Module) -> str:
     """The layer's class by its full name, so that no subclass passes for it and timm need not be there."""
-    return f"{type(layer).__module__}.{type(layer).__qualname__}"
+    return _name(type(layer))
 
 
-def _of_torch(layer: type[nn.Module]) -> str:
+def _name(layer: type[nn.Module]) -> str:
     return f"{layer.__module__}.{layer.__qualname__}"
 
 
 SAME = "timm.layers.conv2d_same.Conv2dSame"
-NORMS = frozenset({_of_torch(nn.BatchNorm2d), "timm.layers.norm_act.BatchNormAct2d"})
+NORMS = frozenset({_name(nn.BatchNorm2d), "timm.layers.norm_act.BatchNormAct2d"})
 LAYERS: dict[str, Callable[[_Writer, fx.Node, nn.Module], str]] = {
-    _of_torch(nn.Conv2d): _convolution,
+    _name(nn.Conv2d): _convolution,
     SAME: _convolution,
     **dict.fromkeys(NORMS, _batch_norm),
-    _of_torch(nn.ReLU): _activation,
-    _of_torch(nn.ReLU6): _activation,
-    _of_torch(nn.Linear): _linear,
-    _of_torch(nn.AdaptiveAvgPool2d): _pooled,
-    _of_torch(nn.Flatten): _flattened,
-    _of_torch(nn.Identity): _unchanged,
-    _of_torch(nn.Dropout): _unchanged,
+    _name(nn.ReLU): _activation,
+    _name(nn.ReLU6): _activation,
+    _name(nn.Linear): _linear,
+    _name(nn.AdaptiveAvgPool2d): _pooled,
+    _name(nn.Flatten): _flattened,
+    _name(nn.Identity): _unchanged,
+    _name(nn.Dropout): _unchanged,
     "timm.layers.drop.DropPath": _unchanged,
 }
 CALLS: dict[Any, Callable[[_Writer, fx.Node], str]] = {

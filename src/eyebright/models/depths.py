@@ -49,8 +49,8 @@ class SeveralDepths(nn.Module):
         """How many whole stages lie within the network's first ``blocks`` blocks, counted as ``PixelNetwork.blocks`` does."""
         return min(max(0, blocks - 2), len(self.blocks))  # the first two are the stem and its norm
 
-    def begin(self, pixels: Tensor, stages: int) -> tuple[Tensor, ...]:
-        """What ``end`` goes on from: the map behind the first ``stages`` stages, one at least, and the features so far."""
+    def first_stages(self, pixels: Tensor, stages: int) -> tuple[Tensor, ...]:
+        """What ``other_stages`` goes on from: the map behind ``stages`` stages, one at least, and the features so far."""
         maps, x = [], self.bn1(self.conv_stem(pixels))
         for stage in list(self.blocks)[:stages]:
             x = stage(x)
@@ -59,8 +59,8 @@ class SeveralDepths(nn.Module):
         means = [found.mean((2, 3)) for found in maps[behind:]]
         return (x, torch.cat(means, dim=1)) if means else (x,)
 
-    def end(self, begun: Sequence[Tensor], stages: int) -> Tensor:
-        """The features, from what ``begin`` gave for as many ``stages``."""
+    def other_stages(self, begun: Sequence[Tensor], stages: int) -> Tensor:
+        """The features, from what ``first_stages`` gave for as many ``stages``."""
         x, *means = begun
         behind = max(0, len(self.blocks) + 1 - self.depths - stages)
         later = [found.mean((2, 3)) for found in list(self._maps(x, stages))[behind:]]
@@ -68,7 +68,7 @@ class SeveralDepths(nn.Module):
 
 
 class FirstStages(nn.Module):
-    """``network`` up to the map behind some of its stages: what its backbone's ``begin`` gives, from pixels in [0, 1].
+    """``network`` up to the map behind some of its stages: what its backbone's ``first_stages`` gives, from pixels in [0, 1].
 
     ``outputs`` are the names of what that is.
     """
@@ -82,7 +82,7 @@ class FirstStages(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         assert isinstance(self.backbone, SeveralDepths)
-        return self.backbone.begin(self.prepare(pixels), self.stages)
+        return self.backbone.first_stages(self.prepare(pixels), self.stages)
 
 
 def side_by_side(maps: list[Tensor]) -> Tensor:

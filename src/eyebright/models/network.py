@@ -47,25 +47,25 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
 
-class Beginning(Protocol):
-    """What computes a frozen beginning of a network by quicker means than the network itself, for as long as it can."""
+class FrozenStages(Protocol):
+    """What computes the first, frozen stages of a network by quicker means than the network itself, for as long as it can."""
 
     stages: int
 
     def __call__(self, pixels: Tensor) -> Sequence[Tensor] | None:
-        """What the backbone's ``begin`` gives for ``pixels`` in [0, 1], or None where the network is to do it."""
+        """What the backbone's ``first_stages`` gives for ``pixels`` in [0, 1], or None where the network is to do it."""
 
 
 class PixelNetwork(Classifier):
     """``head(backbone(prepare(pixels)))``: logits [n, classes] and features [n, width] from pixels [n, 3, height, width].
 
     ``backbone`` ends in features, ``head`` is the last linear layer, ``dropout`` acts on the features in training only.
-    ``begins`` says that the network wants to see pictures before its first step. ``beginning`` is set while the backbone's
+    ``begins`` says that the network wants to see pictures before its first step. ``frozen_stages`` is set while the backbone's
     first part is frozen and computed elsewhere; copies share it.
     """
 
     begins = False
-    beginning: Beginning | None = None
+    frozen_stages: FrozenStages | None = None
 
     def __init__(self, prepare: nn.Module, backbone: nn.Module, head: nn.Linear, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -79,13 +79,13 @@ class PixelNetwork(Classifier):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """The features of each picture, [n, width]."""
-        begun = None if self.beginning is None else self.beginning(pixels)
-        features: Tensor = self.backbone(self.prepare(pixels)) if begun is None else self._ended(begun)
+        begun = None if self.frozen_stages is None else self.frozen_stages(pixels)
+        features: Tensor = self.backbone(self.prepare(pixels)) if begun is None else self._from(begun)
         return features
 
-    def _ended(self, begun: Sequence[Tensor]) -> Tensor:
-        assert self.beginning is not None
-        features: Tensor = self.backbone.end(begun, self.beginning.stages)  # type: ignore[operator]  # of what has one
+    def _from(self, begun: Sequence[Tensor]) -> Tensor:
+        assert self.frozen_stages is not None
+        features: Tensor = self.backbone.other_stages(begun, self.frozen_stages.stages)  # type: ignore[operator]  # of what has one
         return features
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ of zero-shot models", section 3).
 """
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eyebright.core.arrays import Logits
 from eyebright.core.events import OnEvent, silent
 from eyebright.core.report import Attempt
 from eyebright.models.network import PixelNetwork
@@ -46,50 +48,25 @@ def fine_tune_in_folds(
     best temperature; else it stays as it is. Interrupted and called again, it goes on from ``checkpoints``.
     """
     recipe = recipe.model_copy(update={"patience": 0})
-    labels, count = data.pictures.labels, len(np.unique(data.folds))
-    logits = {share: np.empty_like(choice.out_of_fold) for share in SHARES}
-    begins, ends, seconds = _Mean(), _Mean(), 0.0
-    some = np.linspace(0, len(labels) - 1, min(CHECKED, len(labels))).astype(np.int64)
-    known: dict[float, list[float]] = {share: [] for share in SHARES}
-    for number, fold in enumerate(np.unique(data.folds).tolist(), 1):
-        held = data.folds == fold
-        member = copy.deepcopy(network)
-        set_head(member, data.head(~held, choice.strength))
-        begin = _weights(member)
-        seconds += fit(
-            member,
-            data.part(~held),
-            None,
-            recipe.model_copy(update={"seed": recipe.seed + number - 1}),
-            stage=f"fine-tuning fold {number} of {count}",
-            checkpoint=checkpoints / f"fine-tuning-{number}.safetensors",
-            class_weights=data.class_weights,
-            on_event=on_event,
-        ).seconds
-        end = _weights(member)
-        for share in SHARES:
-            member.load_state_dict(_between(begin, end, share))
-            logits[share][held] = outputs_of(member, data.part(held).pictures, recipe)[0]
-            known[share].append(_loss_on(member, data, some, recipe))
-        begins.add(begin)
-        ends.add(end)
-    losses = {share: calibrated_loss(found, labels)[0] for share, found in logits.items()}
-    share = min(losses, key=losses.__getitem__)
-    verdict = Verdict(losses[share], calibrated_loss(choice.out_of_fold, labels)[0], len(labels), where="out-of-fold")
+    members = _train_members(network, data, choice.strength, recipe, checkpoints, on_event)
+    labels, share = data.pictures.labels, members.share
+    verdict = Verdict(members.losses[share], calibrated_loss(choice.out_of_fold, labels)[0], len(labels), where="out-of-fold")
     merged = copy.deepcopy(network)
-    merged.load_state_dict(_between(begins.state(), ends.state(), share))
+    merged.load_state_dict(_between(members.begins.state(), members.ends.state(), share))
     # Nobody is left to judge the mean: all pictures were seen by most. But it has to know them about as its networks do, nearer
     # to that than to what strangers know; where these have gone apart, their mean is nowhere.
-    apart = _loss_on(merged, data, some, recipe) > (float(np.mean(known[share])) + losses[share]) / 2
+    apart = _loss_on(merged, data, _some(data), recipe) > (members.known[share] + members.losses[share]) / 2
     kept = verdict.keeps_tuning and not apart
-    trained = f"fine-tuning, {epochs_in_words(recipe.epochs)}, unfrozen: {recipe.unfreeze}, the mean of {count} networks"
+    trained = (
+        f"fine-tuning, {epochs_in_words(recipe.epochs)}, unfrozen: {recipe.unfreeze}, the mean of {members.count} networks"
+    )
     attempts = [
         head_attempt(data, choice, head_seconds, kept=not kept, reason="the starting point"),
         Attempt(
             name=trained if share == 1 else f"{trained}, {1 - share:.0%} of the way back",
             score=verdict.tuned,
             metric="calibrated out-of-fold log loss",
-            seconds=seconds,
+            seconds=members.seconds,
             kept=kept,
             reason=f"{verdict}; but the mean of their weights knows less than each by itself" if apart else str(verdict),
         ),
@@ -97,10 +74,73 @@ def fine_tune_in_folds(
     if not kept:
         return kept_head(data, choice, recipe, attempts, f"Fine-tuning was not kept: {attempts[1].reason}.")
     network.load_state_dict(merged.state_dict())
-    where = f"out-of-fold logits of the {count} fine-tuned networks, whose mean the model is"
+    where = f"out-of-fold logits of the {members.count} fine-tuned networks, whose mean the model is"
     way = "" if share == 1 else f", {1 - share:.0%} of the way back to the head"
-    ended = f"Fine-tuning was kept: {verdict}; the model is the mean of {count} networks, each fine-tuned without a fold{way}."
-    return Learned(attempts, logits[share], np.arange(len(labels)), where, ended, recipe, choice.strength)
+    of = f"the model is the mean of {members.count} networks, each fine-tuned on all folds but one{way}"
+    ended = f"Fine-tuning was kept: {verdict}; {of}."
+    return Learned(attempts, members.logits[share], np.arange(len(labels)), where, ended, recipe, choice.strength)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Members:
+    """The networks of the folds: where they began and ended, and what they say, for each of ``SHARES`` of the way.
+
+    ``logits`` are those of each picture by the network that has not seen it, ``losses`` theirs at the best temperature, and
+    ``known`` the mean such loss on pictures that most have seen.
+    """
+
+    count: int
+    begins: "_Mean"
+    ends: "_Mean"
+    logits: dict[float, Logits]
+    losses: dict[float, float]
+    known: dict[float, float]
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """How far fine-tuning is to be followed."""
+        return min(self.losses, key=self.losses.__getitem__)
+
+
+def _train_members(
+    network: PixelNetwork, data: TransferData, strength: float, recipe: Recipe, checkpoints: Path, on_event: OnEvent
+) -> _Members:
+    begins, ends, seconds = _Mean(), _Mean(), 0.0
+    logits = {share: np.empty((len(data.pictures), data.classes), np.float32) for share in SHARES}
+    known: dict[float, list[float]] = {share: [] for share in SHARES}
+    folds = np.unique(data.folds).tolist()
+    for number, fold in enumerate(folds, 1):
+        held = data.folds == fold
+        member = copy.deepcopy(network)
+        set_head(member, data.head(~held, strength))
+        begin = _weights(member)
+        seconds += fit(
+            member,
+            data.part(~held),
+            None,
+            recipe.model_copy(update={"seed": recipe.seed + number - 1}),
+            stage=f"fine-tuning fold {number} of {len(folds)}",
+            checkpoint=checkpoints / f"fine-tuning-{number}.safetensors",
+            class_weights=data.class_weights,
+            on_event=on_event,
+        ).seconds
+        end = _weights(member)
+        begins.add(begin)
+        ends.add(end)
+        for share in SHARES:
+            member.load_state_dict(_between(begin, end, share))
+            logits[share][held] = outputs_of(member, data.part(held).pictures, recipe)[0]
+            known[share].append(_loss_on(member, data, _some(data), recipe))
+    losses = {share: calibrated_loss(found, data.pictures.labels)[0] for share, found in logits.items()}
+    means = {share: float(np.mean(found)) for share, found in known.items()}
+    return _Members(len(folds), begins, ends, logits, losses, means, seconds)
+
+
+def _some(data: TransferData) -> np.ndarray:
+    """The rows, spread over all, on which the mean is compared with its networks."""
+    n = len(data.pictures)
+    return np.linspace(0, n - 1, min(CHECKED, n)).astype(np.int64)
 
 
 def _weights(network: PixelNetwork) -> dict[str, Tensor]:

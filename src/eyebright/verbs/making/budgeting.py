@@ -38,11 +38,10 @@ def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> 
     stored = read_plan(work.run.checkpoints / "plan.json")
     if stored is not None and stored.budgeted:
         work.plan = stored
-        work.begin_quickly(network)
+        work.quicken(network, stored.recipe)
         return
     recipe = _settle_mirror(work, _settle_unfreeze(work, network, work.plan.recipe))
-    work.plan = work.plan.model_copy(update={"recipe": recipe})
-    work.begin_quickly(network)
+    work.quicken(network, recipe)
     seen = head_of(data, 2 * recipe.batch_size)
     recipe, pace = _settle_precision(work, network, recipe, seen)
     in_folds = work.settings.fine_tune_in_folds == "yes" and isinstance(data, TransferData)
@@ -59,7 +58,7 @@ def settle(work: Work, network: PixelNetwork, data: TrainingData, most: int) -> 
         work.story.choose("epochs", str(epochs), reason)
         recipe = recipe.model_copy(update={"epochs": epochs})
     work.plan = work.plan.model_copy(update={"in_folds": in_folds})
-    if in_folds:
+    if in_folds and recipe.epochs:
         work.story.choose(
             "refit on train and validation", "no", "in folds, every picture is learned from by all networks but one"
         )

@@ -4,7 +4,6 @@ The graph of a frozen backbone is kept for the bundle.
 """
 
 import contextlib
-import copy
 import hashlib
 import tempfile
 import time
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eyebright.backends.beginning_ import GraphBeginning
 from eyebright.backends.features_ import GraphFeatures
+from eyebright.backends.stages_ import GraphStages
 from eyebright.core.arrays import ByteBatch
 from eyebright.core.bundle import Architecture
 from eyebright.core.errors import ModelError, ResourceError
@@ -104,7 +103,7 @@ def quick_embedder(network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, n
     return (embedder, rates) if least < in_torch else (None, rates)
 
 
-def quick_beginning(network: PixelNetwork, recipe: Recipe, size: tuple[int, int]) -> GraphBeginning | None:
+def quick_stages(network: PixelNetwork, recipe: Recipe, size: tuple[int, int]) -> GraphStages | None:
     """What computes the stages that ``recipe`` does not train, for pictures of ``size``; None where torch is to do it.
 
     It answers as the network does, to rounding, or is not taken. Whether it is quicker is not asked, so that a run which is
@@ -116,9 +115,9 @@ def quick_beginning(network: PixelNetwork, recipe: Recipe, size: tuple[int, int]
     stages = backbone.stages_of(blocks if recipe.unfreeze == "head" else blocks - int(recipe.unfreeze))
     if stages == 0:
         return None
-    begins = FirstStages(copy.deepcopy(network), stages).eval()
-    graph = plain_model(begins, size, begins.outputs)
-    return None if graph is None else GraphBeginning(graph.SerializeToString(), stages, threads=usable_cores())
+    first = FirstStages(network, stages)
+    graph = plain_model(first, size, first.outputs)
+    return None if graph is None else GraphStages(graph.SerializeToString(), stages, threads=usable_cores())
 
 
 def _file(name: str) -> Path:

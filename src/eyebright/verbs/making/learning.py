@@ -52,7 +52,7 @@ def learn(settings: TrainSettings, material: Material, plan: Plan, run: Run, sto
     folded = fold_and_gather(work, data, learned, network)
     decision = _decide(work, learned, folded)
     curve = curve_of(work, data, learned) if settings.learning_curve else None
-    work.begin_by_itself()
+    work.let_go_of_stages()
     folded.network.to("cpu")
     release_memory()
     return Model(

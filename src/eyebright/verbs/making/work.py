@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eyebright.backends.beginning_ import GraphBeginning
+from eyebright.backends.stages_ import GraphStages
 from eyebright.core import seeds
 from eyebright.core.arrays import Features, Logits
 from eyebright.core.decision import Decision
@@ -21,9 +21,10 @@ from eyebright.models.catalogue import build_seeded, load_pretrained
 from eyebright.models.network import Classifier, PixelNetwork
 from eyebright.training.features import Embedder, FeatureCache, embed, unknown_rows
 from eyebright.training.fit import LabelledPictures, Pace, outputs_of
+from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
-from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_beginning, quick_embedder
+from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_embedder, quick_stages
 from eyebright.verbs.making.gathering import Material, groups_of, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
@@ -48,7 +49,7 @@ class Work:
         self.settings, self.material, self.plan = settings, material, plan
         self.run, self.story, self.deadline = run, story, deadline
         self.paces: dict[str, Pace] = {}  # of capacities that were timed
-        self._beginning: GraphBeginning | None = None
+        self._stages: GraphStages | None = None
         self._embedder: Embedder | None = None
         self._asked_with = 0  # pictures, when it was last asked what embeds quickest
         self._embedded = (0.0, 0)  # seconds, and pictures whose features were not known
@@ -66,22 +67,22 @@ class Work:
         stream = "initial weights" if member == 0 else f"initial weights {member}"
         network = build_seeded(self.plan.architecture, self.classes, seeds.integer(self.settings.seed, stream))
         origin = load_pretrained(network, self.plan.architecture.name, self.plan.weights)
-        network.beginning = self._beginning
+        network.frozen_stages = self._stages
         return network, origin
 
-    def begin_quickly(self, network: PixelNetwork) -> None:
-        """From now on ``network``, its copies and all fresh ones leave the stages that are not trained to something quicker."""
+    def quicken(self, network: PixelNetwork, recipe: Recipe) -> None:
+        """Has what ``recipe`` freezes of ``network``, its copies and all fresh ones computed by something quicker."""
         size = (self.plan.preprocess.height, self.plan.preprocess.width)
-        self._beginning = network.beginning = quick_beginning(network, self.plan.recipe, size)
-        if self._beginning is not None:
-            why = f"the first {self._beginning.stages} stages are not trained"
+        self._stages = network.frozen_stages = quick_stages(network, recipe, size)
+        if self._stages is not None:
+            why = f"the first {self._stages.stages} stages are not trained"
             self.story.choose("frozen stages run in", "ONNX Runtime", why)
 
-    def begin_by_itself(self) -> None:
+    def let_go_of_stages(self) -> None:
         """Every network computes all of its stages again: what is written, explained and asked later is the network alone."""
-        if self._beginning is not None:
-            self._beginning.close()
-        self._beginning = None
+        if self._stages is not None:
+            self._stages.close()
+        self._stages = None
 
     def prepare(self, samples: list[Sample]) -> LabelledPictures:
         """The samples' pictures at the model's size."""

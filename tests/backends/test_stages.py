@@ -1,11 +1,11 @@
-"""The frozen beginning of a network in ONNX Runtime: the same answers, for as long as it is open and suits the pictures."""
+"""The frozen stages of a network in ONNX Runtime: the same answers, for as long as they are open and suit the pictures."""
 
 import copy
 
 import pytest
 import torch
 
-from eyebright.backends.beginning_ import GraphBeginning
+from eyebright.backends.stages_ import GraphStages
 from eyebright.core.errors import ModelError
 from eyebright.export.plain import plain_model
 from eyebright.models.depths import FirstStages
@@ -26,31 +26,31 @@ def network():
 
 
 @pytest.fixture
-def beginning(network):
+def stages(network):
     parts = FirstStages(network, STAGES)
     graph = plain_model(parts, (SIDE, SIDE), parts.outputs)
     assert graph is not None
-    return GraphBeginning(graph.SerializeToString(), STAGES, threads=2)
+    return GraphStages(graph.SerializeToString(), STAGES, threads=2)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_network_that_is_begun_elsewhere_answers_as_by_itself(network, beginning, layout):
+def test_a_network_that_is_begun_elsewhere_answers_as_by_itself(network, stages, layout):
     ours = copy.deepcopy(network)
-    ours.beginning = beginning
+    ours.frozen_stages = stages
     given = pixels().contiguous(memory_format=layout)
-    begun = beginning(given)
+    begun = stages(given)
     assert begun is not None
     assert begun[0].is_contiguous(memory_format=layout)
     for found, expected in zip(ours(given), network(given), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_trained_gets_the_gradients_it_would_have_got_by_itself(network, beginning):
+def test_what_is_trained_gets_the_gradients_it_would_have_got_by_itself(network, stages):
     gradients = []
-    for begun_by in (None, beginning):
+    for begun_by in (None, stages):
         ours = copy.deepcopy(network)
-        ours.beginning = begun_by
+        ours.frozen_stages = begun_by
         ours.requires_grad_(False)
         ours.backbone.blocks[STAGES:].requires_grad_(True)
         ours(pixels())[0].square().sum().backward()
@@ -59,31 +59,31 @@ def test_what_is_trained_gets_the_gradients_it_would_have_got_by_itself(network,
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
-def test_an_answer_does_not_depend_on_the_pictures_beside_it(beginning):
-    together, alone = beginning(pixels()), beginning(pixels()[1:2])
+def test_an_answer_does_not_depend_on_the_pictures_beside_it(stages):
+    together, alone = stages(pixels()), stages(pixels()[1:2])
     assert all(torch.equal(one[1:2], other) for one, other in zip(together, alone, strict=True))
 
 
 @torch.no_grad()
-def test_pictures_of_another_size_and_none_at_all_are_the_networks_own(network, beginning):
+def test_pictures_of_another_size_and_none_at_all_are_the_networks_own(network, stages):
     ours = copy.deepcopy(network)
-    ours.beginning = beginning
-    assert beginning(pixels(side=32)) is None
-    assert beginning(pixels(n=0)) is None
+    ours.frozen_stages = stages
+    assert stages(pixels(side=32)) is None
+    assert stages(pixels(n=0)) is None
     torch.testing.assert_close(ours(pixels(side=32))[0], network(pixels(side=32))[0])
 
 
-def test_copies_share_it_and_are_on_their_own_once_it_is_closed(network, beginning):
+def test_copies_share_it_and_are_on_their_own_once_it_is_closed(network, stages):
     ours = copy.deepcopy(network)
-    ours.beginning = beginning
+    ours.frozen_stages = stages
     other = copy.deepcopy(ours)
-    assert other.beginning is beginning
-    beginning.close()
-    assert other.beginning(pixels()) is None
+    assert other.frozen_stages is stages
+    stages.close()
+    assert other.frozen_stages(pixels()) is None
     with torch.no_grad():
         assert torch.equal(other(pixels())[0], network(pixels())[0])
 
 
 def test_a_damaged_graph_is_refused():
     with pytest.raises(ModelError, match="cannot be opened by ONNX Runtime"):
-        GraphBeginning(b"nothing", STAGES, threads=1)
+        GraphStages(b"nothing", STAGES, threads=1)
