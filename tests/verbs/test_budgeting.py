@@ -10,7 +10,7 @@ import pytest
 from eyebright.training.fit import LabelledPictures, Pace
 from eyebright.training.recipe import Recipe
 from eyebright.training.transfer import TransferData
-from eyebright.verbs.making.budgeting import _settle_in_folds, affordable, affordable_in_folds
+from eyebright.verbs.making.budgeting import _settle_in_folds, affordable, affordable_in_folds, rounds
 
 N, FOLDS = 100, 5
 PACE = Pace(training=0.01, evaluation=0.001)
@@ -23,13 +23,14 @@ def data():
     return TransferData(pictures, np.arange(N) < 20, 2, features=np.zeros((N, 3), np.float32), folds=np.arange(N) % FOLDS)
 
 
-def work(*, left=100.0, asked="auto", refit=True, patience=None, **settings):
+def work(*, left=100.0, asked="auto", refit=True, patience=None, recipe=GENTLE, is_quickened=False, **settings):
     said = []
     plain = {"fine_tune_in_folds": asked, "patience": patience, "folds": 0, "members": 3, "ensemble": "none"}
     return SimpleNamespace(
         settings=SimpleNamespace(**{**plain, "learning_curve": False, "distil": False, **settings}),
-        plan=SimpleNamespace(refit=refit, way="transfer", recipe=GENTLE, preprocess=SimpleNamespace(height=4)),
+        plan=SimpleNamespace(refit=refit, way="transfer", recipe=recipe, preprocess=SimpleNamespace(height=4)),
         deadline=time.monotonic() + left,
+        is_quickened=is_quickened,
         story=SimpleNamespace(choose=lambda name, value, why: said.append((name, value, why))),
         said=said,
     )
@@ -91,3 +92,13 @@ def test_not_in_folds_where_each_network_would_lack_too_many_pictures():
 
 def test_in_folds_where_it_is_asked_for_whatever_fits():
     assert _settle_in_folds(work(asked="yes", refit=False), data(), GENTLE, 9, 2) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_quickened", "teaching"),
+    [(GENTLE.model_copy(update={"unfreeze": "all"}), False, 1 / 3), (GENTLE, False, 0.6), (GENTLE, True, 0.4)],
+)
+def test_what_three_teachers_say_costs_a_part_of_a_step_each(recipe, is_quickened, teaching):
+    """Besides: the training on all, the three of them, and the network that they teach."""
+    ours = work(recipe=recipe, is_quickened=is_quickened, ensemble="seeds", distil=True)
+    assert rounds(ours) == pytest.approx(1 + 3 + 1 + 3 * teaching)

@@ -78,6 +78,11 @@ class Work:
             why = f"the first {self._stages.stages} stages are not trained"
             self.story.choose("frozen stages run in", "ONNX Runtime", why)
 
+    @property
+    def is_quickened(self) -> bool:
+        """Whether something quicker computes the frozen stages now."""
+        return self._stages is not None
+
     def let_go_of_stages(self) -> None:
         """Every network computes all of its stages again: what is written, explained and asked later is the network alone."""
         if self._stages is not None:
