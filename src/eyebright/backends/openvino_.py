@@ -37,6 +37,7 @@ class OpenvinoPredictor:
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds of it
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path} cannot be opened by OpenVINO: {reason}. Use --form onnx.") from None
+        self._tensor = openvino.Tensor
         self.classes = classes
         names = {name: index for index, output in enumerate(self._compiled.outputs) for name in output.names}
         if len(self._compiled.inputs) != 1 or "logits" not in names:
@@ -49,15 +50,18 @@ class OpenvinoPredictor:
         request = getattr(self._own, "request", None)
         if request is None:
             request = self._own.request = self._compiled.create_infer_request()
+        ours = np.require(pixels, np.float32, ["C", "W"])
         try:
-            found = request.infer([np.ascontiguousarray(pixels, dtype=np.float32)], share_inputs=True)
+            # Set and not handed to ``infer``, which takes longer to find out what it is given (NOTES.md).
+            request.set_input_tensor(self._tensor(ours, shared_memory=True))
+            found = request.infer(share_outputs=True)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise ModelError(f"OpenVINO fails on pixels of {pixels.shape}: {reason}. Use --form onnx.") from None
-        logits = np.asarray(found[self._logits])
+        logits = np.array(found[self._logits])  # a copy: the next call writes there
         if logits.shape != (len(pixels), len(self.classes)):
             raise ModelError(f"OpenVINO gave {logits.shape} logits; expected {(len(pixels), len(self.classes))}.")
-        return Outputs(logits, None if self._features is None else np.asarray(found[self._features]))
+        return Outputs(logits, None if self._features is None else np.array(found[self._features]))
 
 
 def quietly_imported() -> ModuleType:
