@@ -27,7 +27,7 @@ def answered(bundle: Bundle, threads: int, pictures: list[bytes], until: float, 
     predictor = OnnxPredictor(bundle.form_file("onnx"), bundle.manifest.classes, threads=threads)
     done = 0
     while time.perf_counter() < until:
-        picture = prepare(decode(pictures[done % len(pictures)], colour=preprocess.colour).image, preprocess)
+        picture = prepare(decode(pictures[done % len(pictures)], colour=preprocess.colour).picture, preprocess)
         decision.probabilities(predictor(to_pixels(picture[np.newaxis])).logits)
         done += 1
     counts.append(done)

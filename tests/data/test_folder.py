@@ -300,6 +300,16 @@ def test_a_file_that_vanished_is_an_image_error(tmp_path):
         source.read("a/0.png")
 
 
+def test_what_grows_while_it_is_read_is_read_whole(tmp_path, monkeypatch):
+    file = tmp_path / "grows.png"
+    file.write_bytes(b"0123456789")
+    monkeypatch.setattr(folder.os, "fstat", lambda handle: os.stat_result((0, 0, 0, 0, 0, 0, 4, 0, 0, 0)))  # 4 bytes, it says
+    assert folder.read_file(file) == b"0123456789"
+    monkeypatch.setattr(folder, "MAX_BYTES", 9)
+    with pytest.raises(ImageError, match="larger than"):
+        folder.read_file(file)
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "MAX_BYTES", 10)
     source = folder_source(class_folders(tmp_path, {"a": 1, "b": 1}))

@@ -15,6 +15,7 @@ from eyebright.data.folder import folder_source
 from eyebright.data.pixels import prepare_all
 from eyebright.data.source import Source
 from eyebright.images.decode import decode
+from eyebright.images.kernels import resample
 from eyebright.images.preprocess import prepare
 
 SPEC = Preprocess(height=6, width=5)
@@ -146,3 +147,77 @@ def test_an_interrupt_in_a_listener_stops_the_work():
 
     with pytest.raises(KeyboardInterrupt):
         prepare_all(number_source(), ["1"] * 50, SPEC, on_event=interrupt)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Progress is told after every picture, and loading a quicker way is worth it from the first."""
+    monkeypatch.setattr(pixels, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(pixels, "WORTH_LOADING", 0.0)
+
+
+def test_where_much_is_left_to_do_a_quicker_way_is_loaded_which_gives_the_same_bytes(impatient, monkeypatch):
+    used = []
+
+    def quick(*given):
+        used.append(given)
+        return resample(*given)
+
+    monkeypatch.setattr(pixels, "quick_resample", lambda: quick)
+    keys = [str(number) for number in range(80)]
+
+    def slowly(key):
+        time.sleep(0.002)
+        return noise(20 + int(key), 31)
+
+    found = prepare_all(source_of(slowly), keys, SPEC, threads=1)
+    assert 0 < len(used) <= len(keys) - pixels.SEEN
+    assert np.array_equal(found, np.stack([prepare(noise(20 + int(key), 31), SPEC) for key in keys]))
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """How often the quicker way was loaded; it cannot be had."""
+    times = []
+    monkeypatch.setattr(pixels, "quick_resample", lambda: times.append(1))
+    return times
+
+
+def large_source():
+    return source_of(lambda key: np.full((20, 20, 3), int(key), dtype=np.uint8))
+
+
+def test_it_is_loaded_once_and_where_it_cannot_be_had_pillow_goes_on(impatient, loaded):
+    assert prepare_all(large_source(), ["7"] * 80, SPEC, threads=1)[:, 0, 0, 0].tolist() == [7] * 80
+    assert loaded == [1]
+
+
+def test_it_is_not_loaded_where_little_is_left(impatient, loaded, monkeypatch):
+    monkeypatch.setattr(pixels, "WORTH_LOADING", 60.0)
+    prepare_all(large_source(), ["7"] * 80, SPEC, threads=1)
+    assert not loaded
+
+
+def test_it_is_not_loaded_for_a_few_pictures_however_slow(impatient, loaded):
+    prepare_all(large_source(), ["7"] * pixels.SEEN, SPEC, threads=1)
+    assert not loaded
+
+
+def test_it_is_not_loaded_where_nothing_is_resampled_by_it(impatient, loaded):
+    prepare_all(number_source(), ["7"] * 80, SPEC, threads=1)  # of the right size already
+    prepare_all(large_source(), ["7"] * 80, SPEC.model_copy(update={"colour": "grey"}), threads=1)
+    assert not loaded
+
+
+def test_an_error_waits_for_what_is_being_loaded(impatient, monkeypatch):
+    done = threading.Event()
+
+    def load():
+        time.sleep(0.1)
+        done.set()
+
+    monkeypatch.setattr(pixels, "quick_resample", load)
+    keys = [*["7"] * 79, "no number"]
+    with pytest.raises(ValueError, match="no number"):
+        prepare_all(large_source(), keys, SPEC, threads=1)
+    assert done.is_set()

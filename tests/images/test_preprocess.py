@@ -1,5 +1,7 @@
 """A decoded picture at a model's size: exact, antialiased and the same on every machine."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,9 @@ from pictures import noise, plain
 from PIL import Image
 
 from eyebright.core.preprocess import Preprocess
+from eyebright.images import preprocess
 from eyebright.images.enhance import balanced, enhance, sharpened
-from eyebright.images.preprocess import prepare, seen_box, to_pixels
+from eyebright.images.preprocess import gains, prepare, quick_resample, seen_box, to_pixels
 
 SIDES = st.integers(1, 60)
 WAYS = st.sampled_from(["squash", "crop", "letterbox"])
@@ -202,3 +205,49 @@ def test_the_whole_picture_is_seen_where_nothing_is_cut_or_filled():
 def test_what_is_cut_is_not_seen():
     """100 rows: 10 off each end, of the 80 left the middle half. 50 columns: 5 off each end, of the 40 left the middle half."""
     assert seen_box(100, 50, spec(8, 8, cut_border=0.1, centre_crop=0.5)) == (0.3, 0.3, 0.7, 0.7)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"resize": "crop", "crop_fraction": 0.875}, {"resize": "letterbox"}, {"colour": "grey"},
+    {"cut_border": 0.1, "resampler": "pillow-bilinear"}, {"sharpen": 1.0, "equalise": "clahe", "white_balance": "grey-world"},
+])  # fmt: skip
+def test_the_quick_way_and_pillows_give_the_same_picture(options):
+    quick = quick_resample()
+    assert quick is not None
+    used = []
+
+    def counted(*given):
+        used.append(given)
+        return quick(*given)
+
+    wanted = spec(24, 24, **options)
+    for height, width in ((40, 60), (70, 31), (24, 24)):
+        image = noise(height, width)
+        before = len(used)
+        assert np.array_equal(prepare(image, wanted, resample=counted), prepare(image, wanted))
+        assert len(used) - before == gains(Image.fromarray(image), wanted)
+    assert len(used) == (0 if wanted.colour == "grey" else 3 if wanted.cut_border or wanted.crop_fraction < 1 else 2)
+
+
+def test_very_large_pictures_are_left_to_pillow(monkeypatch):
+    monkeypatch.setattr(preprocess, "MOST_PIXELS", 99)
+    prepare(noise(10, 10), spec(5, 5), resample=lambda *given: pytest.fail("used"))
+    assert not gains(Image.fromarray(noise(10, 10)), spec(5, 5))
+
+
+@pytest.mark.parametrize("harm", [
+    lambda patch: patch.setattr("eyebright.images.kernels.agrees", lambda: False),
+    lambda patch: patch.setitem(sys.modules, "eyebright.images.kernels", None),  # as where numba is not installed
+])  # fmt: skip
+def test_there_is_no_quick_way_where_it_cannot_be_had_or_trusted(monkeypatch, harm):
+    harm(monkeypatch)
+    assert quick_resample.__wrapped__() is None
+
+
+def test_a_picture_and_its_array_are_prepared_alike():
+    for colour in ("colour", "grey"):
+        wanted = spec(7, 9, resize="crop", cut_border=0.1, colour=colour)
+        for image in (noise(30, 40), noise(30, 40)[:, :, :1].repeat(3, axis=2)):
+            assert np.array_equal(prepare(Image.fromarray(image), wanted), prepare(image, wanted))
+    grey = Image.fromarray(noise(30, 40)[:, :, 0])
+    assert np.array_equal(prepare(grey, spec(7, 9)), prepare(np.asarray(grey.convert("RGB")), spec(7, 9)))

@@ -281,12 +281,3 @@ def test_kernels_use_as_many_threads_as_torch_does():
         assert numba.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
-
-
-def test_without_a_place_to_keep_it_a_kernel_is_compiled_all_the_same(monkeypatch):
-    from numba.core import caching
-
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    sums = np.empty((kernels.CHUNKS, 2, 5), np.float32)
-    kernels._compiled(kernels.plain_sums.py_func)(np.ones((70, 5), np.float32), sums)
-    assert sums.sum(axis=0).tolist() == [[70] * 5] * 2

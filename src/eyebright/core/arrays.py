@@ -37,4 +37,6 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Probabilities:
 def array_sha256(array: np.ndarray) -> str:
     """The sha256 of an array's shape, type and bytes: equal for equal arrays, whatever their memory layout."""
     head = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+    digest = hashlib.sha256(head)
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -32,7 +32,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_blocks(path, [content])
 
 
-def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+def write_blocks(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
     """As ``write_bytes``, of content that need not be in memory at once."""
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -134,11 +134,10 @@ def _scan(source: Source, key: str, depth: Depth, known: ScanCache | None, *, pr
         return str(error)
     except (DataError, OSError) as error:
         return getattr(error, "strerror", None) or str(error)
-    height, width = decoded.image.shape[:2]
     cues = cues_of(content, decoded) if probed else None
-    small = thumbprint(decoded.image) if depth == "full" and min(height, width) >= LEAST_SIDE else None
+    small = thumbprint(decoded.picture) if depth == "full" and min(decoded.picture.size) >= LEAST_SIDE else None
     sha256 = array_sha256(decoded.image)
-    scanned = Scanned(sha256, height, width, decoded.mode, decoded.format, tuple(decoded.warnings), cues)
+    scanned = Scanned(sha256, decoded.height, decoded.width, decoded.mode, decoded.format, tuple(decoded.warnings), cues)
     if known is not None and digest and depth == "full" and decoded.format != PATIENTS:
         known.put(digest, (scanned, small))
     return scanned, small

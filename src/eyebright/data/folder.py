@@ -85,7 +85,10 @@ def read_file(path: Path) -> bytes:
     """A picture file's bytes. Raises ``ImageError`` where it cannot be read or is too large to be a picture."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            size = min(os.fstat(file.fileno()).st_size, MAX_BYTES)
+            content = file.read(size + 1)  # memory for no more than there is
+            if len(content) > size:  # it grows, or is no plain file
+                content += file.read(MAX_BYTES + 1 - len(content))
     except OSError as error:
         raise ImageError(
             f"The file cannot be read: {error.strerror or error}. Check that it exists and its permissions."

@@ -7,6 +7,7 @@ decoding is said in ``warnings``; what cannot be done is an ``ImageError``.
 """
 
 import dataclasses
+import functools
 import io
 from collections.abc import Callable
 from typing import Literal
@@ -56,25 +57,31 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """A picture, upright and in RGB, with what is worth knowing about how it came about.
+    """An upright picture with what is worth knowing about how it came about.
 
-    ``format`` and ``mode`` are Pillow's names for what was found; ``warnings`` are sentences.
+    ``picture`` is in mode RGB, or in L where it is grey; ``format`` and ``mode`` are Pillow's names for what was found;
+    ``warnings`` are sentences.
     """
 
-    image: Image
+    picture: Pillow.Image
     format: str
     mode: str
     warnings: tuple[str, ...] = ()
 
+    @functools.cached_property
+    def image(self) -> Image:
+        """The picture as an array of its own, uint8 of height x width x 3; it is made when it is first asked for."""
+        return np.array(self.picture if self.picture.mode == "RGB" else self.picture.convert("RGB"))
+
     @property
     def height(self) -> int:
         """Rows, after the EXIF orientation was applied."""
-        return int(self.image.shape[0])
+        return self.picture.height
 
     @property
     def width(self) -> int:
         """Columns, after the EXIF orientation was applied."""
-        return int(self.image.shape[1])
+        return self.picture.width
 
 
 def decode(content: bytes, *, colour: Colour = "colour") -> Decoded:
@@ -88,20 +95,19 @@ def decode(content: bytes, *, colour: Colour = "colour") -> Decoded:
         raise not_a_picture(content)
     if format_name == "DICOM":
         picture, notes = read_dicom(content)
-        return Decoded(_as_array(picture, colour), format_name, picture.mode, tuple(notes))
+        return Decoded(_coloured(picture, colour), format_name, picture.mode, tuple(notes))
     with listening() as heard:
         image = _load(content, format_name)
         mode = image.mode
         notes = _animation_note(image)
         try:
             upright = _upright(image, notes)
-            plain = _plain(upright, notes)
-            array = _as_array(plain, colour)
+            picture = _coloured(_plain(upright, notes), colour)
         except ImageError:
             raise
         except Exception as error:  # a parser on hostile bytes may raise anything
             raise _damaged(format_name, error) from error
-    return Decoded(array, format_name, mode, (*notes, *_heard_notes(heard)))
+    return Decoded(picture, format_name, mode, (*notes, *_heard_notes(heard)))
 
 
 def announced_pixels(content: bytes) -> int:
@@ -126,7 +132,8 @@ def from_array(array: np.ndarray, *, colour: Colour = "colour") -> Decoded:
         )
     check_size(array.shape[1], array.shape[0])
     mode = "L" if array.ndim == 2 else "RGB"
-    return Decoded(_as_array(Pillow.fromarray(np.ascontiguousarray(array)), colour), "array", mode)
+    own = array.copy() if array.ndim == 2 else np.ascontiguousarray(array)  # Pillow copies colour, but not grey
+    return Decoded(_coloured(Pillow.fromarray(own), colour), "array", mode)
 
 
 def decode_any(content: bytes | np.ndarray, *, colour: Colour = "colour") -> Decoded:
@@ -224,11 +231,11 @@ def _deep_to_bytes(values: np.ndarray, notes: list[str]) -> np.ndarray:
     return np.rint((values.astype(np.float64) - low) * (255.0 / span)).astype(np.uint8)
 
 
-def _as_array(image: Pillow.Image, colour: Colour) -> Image:
-    """uint8 height x width x 3. Pillow's L is ITU-R 601 in fixed point, and leaves a picture that is grey already as it is."""
+def _coloured(image: Pillow.Image, colour: Colour) -> Pillow.Image:
+    """In mode RGB or L. Pillow's L is ITU-R 601 in fixed point, and leaves a picture that is grey already as it is."""
     if colour == "grey":
-        image = image.convert("L")
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return image if image.mode == "L" else image.convert("L")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def _heard_notes(heard: list[str]) -> tuple[str, ...]:

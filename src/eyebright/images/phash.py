@@ -54,9 +54,9 @@ VIEWS = tuple(
 )  # the first is the picture as it is
 
 
-def thumbprint(image: Image) -> Thumbprint:
-    """The picture's luminance (ITU-R 601), squashed to 64 x 64: what is hashed and compared."""
-    picture = Pillow.fromarray(np.ascontiguousarray(image))
+def thumbprint(image: Image | Pillow.Image) -> Thumbprint:
+    """The picture's luminance (ITU-R 601), squashed to 64 x 64: what is hashed and compared. A picture is in mode RGB or L."""
+    picture = image if isinstance(image, Pillow.Image) else Pillow.fromarray(np.ascontiguousarray(image))
     if (shrink := min(picture.size) // _LARGE) > 1:
         picture = picture.reduce(shrink)  # averaging whole pixels is cheaper than laying a filter over them
     return np.asarray(picture.convert("L").resize((SIDE, SIDE), Pillow.Resampling.BILINEAR))

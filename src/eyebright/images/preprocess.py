@@ -1,5 +1,8 @@
 """A decoded picture at a model's own size. Training, caches, evaluation, command line and server call these same functions."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image as Pillow
 
@@ -8,21 +11,47 @@ from eyebright.core.preprocess import Preprocess
 from eyebright.images.enhance import enhance
 
 _RESAMPLERS = {"pillow-bicubic": Pillow.Resampling.BICUBIC, "pillow-bilinear": Pillow.Resampling.BILINEAR}
-_Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the source
+MOST_PIXELS, MOST_SIDE = 4_000_000, 16_384  # of larger pictures so much is copied that Pillow is as quick (NOTES.md)
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the source
+Resample = Callable[[Pillow.Image, int, int, Pillow.Resampling, Box], Image]
 
 
-def prepare(image: Image, spec: Preprocess) -> np.ndarray:
+def prepare(image: Image | Pillow.Image, spec: Preprocess, *, resample: Resample | None = None) -> np.ndarray:
     """The picture as ``spec`` wants it: uint8, 3 x height x width. Nothing is resampled where the size is right already.
 
-    Pillow's resampler widens its filter when it shrinks (antialiasing) and is the same on every machine.
+    ``image`` is an array, or a picture in mode RGB or L, which spares a large one being copied. Pillow's resampler widens its
+    filter when it shrinks (antialiasing); of one release it is the same on every machine. ``resample`` is what
+    ``quick_resample`` gave, and changes nothing but the time.
     """
-    picture = Pillow.fromarray(np.ascontiguousarray(_cut(image, spec)))
-    if spec.colour == "grey":
-        picture = picture.convert("L")  # leaves a picture that was decoded as grey just as it is
+    picture = _cut(image if isinstance(image, Pillow.Image) else Pillow.fromarray(np.ascontiguousarray(image)), spec)
+    if spec.colour == "grey" and picture.mode != "L":
+        picture = picture.convert("L")
     width, height, box = _fit(picture.width, picture.height, spec)
-    fitted = np.asarray(_resize(picture, width, height, box, spec).convert("RGB"))
+    fitted = _resized(picture, width, height, box, spec, resample)
     prepared = _filled(enhance(fitted, spec), spec)
     return np.ascontiguousarray(prepared.transpose(2, 0, 1))  # h w 3 -> 3 h w
+
+
+def gains(picture: Pillow.Image, spec: Preprocess) -> bool:
+    """Whether ``prepare`` would be quicker with what ``quick_resample`` gives."""
+    width, height = (side - 2 * _margin(side, spec) for side in picture.size)
+    if picture.mode != "RGB" or spec.colour == "grey" or not _is_small((width, height)):
+        return False
+    return _is_resized((width, height), *_fit(width, height, spec))
+
+
+@functools.cache
+def quick_resample() -> Resample | None:
+    """Pillow's resampling in half of its time, compiled; None where numba is not here, or not one that gives the same bytes.
+
+    Loading it takes half a second, the first time on a computer four, so it is for thousands of pictures.
+    """
+    try:
+        from eyebright.images.kernels import agrees, resample
+
+        return resample if agrees() else None
+    except Exception:  # numba has many ways to fail, on a system that it does not know too; Pillow does it then
+        return None
 
 
 def to_pixels(batch: ByteBatch) -> Pixels:
@@ -61,11 +90,11 @@ def _span(start: float, end: float, fitted: int, side: int) -> tuple[float, floa
     return before, before + side * scale
 
 
-def _cut(image: Image, spec: Preprocess) -> Image:
+def _cut(picture: Pillow.Image, spec: Preprocess) -> Pillow.Image:
     """The picture without its border, then its centre. Whole pixels are cut, and at least one is left."""
-    height, width = image.shape[:2]
+    width, height = picture.size
     top, left = _margin(height, spec), _margin(width, spec)
-    return image[top : height - top, left : width - left]
+    return picture if top == left == 0 else picture.crop((left, top, width - left, height - top))
 
 
 def _margin(side: int, spec: Preprocess) -> int:
@@ -77,7 +106,7 @@ def _margin(side: int, spec: Preprocess) -> int:
     return margin
 
 
-def _fit(picture_width: int, picture_height: int, spec: Preprocess) -> tuple[int, int, _Box]:
+def _fit(picture_width: int, picture_height: int, spec: Preprocess) -> tuple[int, int, Box]:
     """Width and height that the picture gets, and which part of it."""
     if spec.resize == "crop":
         return spec.width, spec.height, _centre_box(picture_width, picture_height, spec)
@@ -89,13 +118,24 @@ def _fit(picture_width: int, picture_height: int, spec: Preprocess) -> tuple[int
     return min(spec.width, width), min(spec.height, height), whole
 
 
-def _resize(picture: Pillow.Image, width: int, height: int, box: _Box, spec: Preprocess) -> Pillow.Image:
-    if picture.size == (width, height) and box == (0, 0, width, height):
-        return picture
-    return picture.resize((width, height), _RESAMPLERS[spec.resampler], box)
+def _resized(picture: Pillow.Image, width: int, height: int, box: Box, spec: Preprocess, resample: Resample | None) -> Image:
+    if _is_resized(picture.size, width, height, box):
+        resampler = _RESAMPLERS[spec.resampler]
+        if resample is not None and picture.mode == "RGB" and _is_small(picture.size):
+            return resample(picture, width, height, resampler, box)
+        picture = picture.resize((width, height), resampler, box)
+    return np.asarray(picture.convert("RGB"))
 
 
-def _centre_box(picture_width: int, picture_height: int, spec: Preprocess) -> _Box:
+def _is_resized(size: tuple[int, int], width: int, height: int, box: Box) -> bool:
+    return size != (width, height) or box != (0, 0, width, height)
+
+
+def _is_small(size: tuple[int, int]) -> bool:
+    return size[0] * size[1] <= MOST_PIXELS and max(size) <= MOST_SIDE
+
+
+def _centre_box(picture_width: int, picture_height: int, spec: Preprocess) -> Box:
     """The part of the source that lands in the target when the short side is fitted and the centre is cut.
 
     Cutting the source first is the same as cutting the enlarged picture, and costs no memory for a very long one.

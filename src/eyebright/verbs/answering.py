@@ -37,7 +37,7 @@ def prepare_picture(content: bytes, preprocess: Preprocess) -> Prepared:
         found = decode(content, colour=preprocess.colour)
     except ImageError as error:
         return Prepared(error=str(error))
-    return Prepared(to_pixels(prepare(found.image, preprocess)[None]), (found.height, found.width), found.warnings)
+    return Prepared(to_pixels(prepare(found.picture, preprocess)[None]), (found.height, found.width), found.warnings)
 
 
 def probabilities_of(

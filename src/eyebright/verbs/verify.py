@@ -118,7 +118,7 @@ def _decode_one(bundle: Bundle, picture: ProbePicture) -> tuple[Check, np.ndarra
     name = f"decoding {picture.file}"
     try:
         content = bundle.file(picture.file, picture.sha256).read_bytes()
-        pixels = prepare(decode(content, colour=bundle.manifest.preprocess.colour).image, bundle.manifest.preprocess)
+        pixels = prepare(decode(content, colour=bundle.manifest.preprocess.colour).picture, bundle.manifest.preprocess)
     except (ModelError, DataError) as error:
         return Check(name=name, state="failed", detail=str(error)), None
     if array_sha256(pixels) != picture.pixels_sha256:

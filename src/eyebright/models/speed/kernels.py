@@ -9,12 +9,12 @@ The activation is z * sigmoid(slope * z): SiLU for a slope of 1, close to GELU f
 # numba compiles these functions for the types that they are called with; annotations would say less than they cost.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
-from typing import Any
-
 import numpy as np
 import torch
 from numba import get_num_threads, njit, prange, set_num_threads, types
 from numba.extending import overload
+
+from eyebright.core.compiling import compiled
 
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}  # as True, but infinities and what is no number stay what they are
 CHUNKS = 64  # work is cut into so many pieces whatever the number of threads, so that sums come out the same on each
@@ -65,27 +65,12 @@ def _sigmoid(x):
     return _FLOAT(1) / (_FLOAT(1) + part * scale)
 
 
-def _compiled(function: Any) -> Any:
-    """``function`` compiled for all cores, and kept beside this file or in the user's cache, so that it is compiled once."""
-    options = {
-        "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},
-        "parallel": True,
-        "error_model": "numpy",
-        "nogil": True,
-    }
-    compiler: Any = njit
-    try:
-        return compiler(cache=True, **options)(function)
-    except RuntimeError:  # numba finds no place that it may write to
-        return compiler(**options)(function)
-
-
 def follow_torch() -> None:
     """Lets the kernels that this thread calls next use as many threads as torch does."""
     set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def pool_and_sums(x, pooled, winner, sums):
     """2x2 maxima of ``x`` [n, h, w, c], which of the four won, and each channel's sums of values and squares [chunks, 2, c]."""
     n, channels = x.shape[0], x.shape[3]
@@ -108,7 +93,7 @@ def pool_and_sums(x, pooled, winner, sums):
         sums[chunk] = total
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def plain_sums(x, sums):
     """Each channel's sums of values and squares [chunks, 2, c], of ``x`` [rows, c]."""
     rows, channels = x.shape
@@ -122,7 +107,7 @@ def plain_sums(x, sums):
         sums[chunk] = total
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def activate(x, out, scale, shift, slope):
     """``out`` = z * sigmoid(slope * z) with z = x * scale + shift, channel by channel; ``out`` may be ``x`` [rows, c]."""
     rows, channels = x.shape
@@ -133,7 +118,7 @@ def activate(x, out, scale, shift, slope):
                 out[i, c] = _rounded(z * _sigmoid(slope * z), out[i, c])
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def activation_gradient(x, gradient, out, scale, shift, slope, sums):
     """``out`` = the loss's gradient by z, and each channel's sums of it and of it times x: for norm and bias."""
     rows, channels = x.shape
@@ -151,7 +136,7 @@ def activation_gradient(x, gradient, out, scale, shift, slope, sums):
         sums[chunk] = total
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def norm_gradient(x, gradient, by_gradient, by_value, constant):
     """The batch norm's backward pass in place: gradient = by_gradient * gradient + by_value * x + constant [rows, c]."""
     rows, channels = x.shape
@@ -162,7 +147,7 @@ def norm_gradient(x, gradient, by_gradient, by_value, constant):
                 gradient[i, c] = _rounded(value, gradient[i, c])
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def norm_gradient_unpooled(x, gradient, by_gradient, by_value, constant, winner, out):
     """The same, sent back through the pooling: to the place that won, zero elsewhere; ``out`` [n, h, w, c] is written whole."""
     n, height, width, channels = x.shape
@@ -184,7 +169,7 @@ def norm_gradient_unpooled(x, gradient, by_gradient, by_value, constant, winner,
                         out[i, 2 * row + 1, 2 * column + 1, c] = sent if place == 3 else nothing
 
 
-@_compiled
+@compiled(parallel=True, fastmath=FAST)
 def side_by_side(x, out):
     """Pictures ``x`` [n, h, w, c] in rows of several, a column of zeros after each: ``out`` [rows, h, several * (w + 1), c]."""
     n, height, width = x.shape[:3]

@@ -66,5 +66,7 @@ def shrunk(pictures: np.ndarray, side: int | None) -> np.ndarray:
 
 def to_batch(pictures: np.ndarray) -> Tensor:
     """Pixels in [0, 1] from uint8 pictures [n, 3, height, width]."""
-    # The copy is made by numpy: torch warns of arrays that cannot be written, as of a memory-mapped store.
-    return torch.from_numpy(pictures.astype(np.float32, order="C")).div_(255)
+    plain = np.ascontiguousarray(pictures)  # torch knows no negative strides
+    if not plain.flags.writeable:  # torch warns of those, as of a memory-mapped store
+        plain = plain.copy()
+    return torch.from_numpy(plain).to(torch.float32, copy=True).div_(255)

@@ -49,7 +49,7 @@ class Probe:
 def make_probe(preprocess: Preprocess) -> Probe:
     """The probe as a model with ``preprocess`` sees it."""
     encoded = probe_pictures()
-    prepared = [prepare(decode(content, colour=preprocess.colour).image, preprocess) for content in encoded.values()]
+    prepared = [prepare(decode(content, colour=preprocess.colour).picture, preprocess) for content in encoded.values()]
     return Probe(encoded, np.stack(prepared))
 
 

@@ -91,6 +91,6 @@ def _readable(
     for row in seeds.order(seed, "sheet", 0, seeds.key_hashes([sample.key for sample in samples])).tolist():
         sample = samples[row]
         try:
-            yield sample, prepare(decode_any(source.read(sample.key), colour=spec.colour).image, spec)
+            yield sample, prepare(decode_any(source.read(sample.key), colour=spec.colour).picture, spec)
         except ImageError as error:
             on_event(Note(f"{sample.key} is not on the contact sheet: {error}", "warning"))
