@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pictures import noise, plain
 from PIL import Image
@@ -176,6 +176,7 @@ def test_the_bars_of_a_letterbox_stay_black_and_have_no_part_in_the_rest():
     st.floats(0.0, 0.2),
     st.floats(0.6, 1.0),
 )
+@example(187, 30, 16, 16, "letterbox", 1.0, 0.125, 1.0)  # two columns are left: each is an edge
 def test_a_picture_that_says_where_it_is_says_it_still_when_it_is_prepared(
     height, width, rows, columns, way, fraction, border, centre
 ):
@@ -192,8 +193,17 @@ def test_a_picture_that_says_where_it_is_says_it_still_when_it_is_prepared(
     y = 255 * (top + (np.arange(rows) + 0.5) / rows * (bottom - top))
     assert np.abs(prepared[0] - x)[shown].max() <= 255 / min(columns, width) + 2  # half a pixel of either at the edges
     assert np.abs(prepared[1] - y[:, None])[shown].max() <= 255 / min(rows, height) + 2
-    inner = shown & (np.abs(np.arange(columns) - columns / 2) < columns / 4)
-    assert np.abs(prepared[0] - x)[inner].mean() <= 2
+    inner = shown & (np.abs(np.arange(columns) - columns / 2) < columns / 4) & ~near_an_end(shown.any(axis=0), width)
+    if inner.any():
+        assert np.abs(prepared[0] - x)[inner].mean() <= 2
+
+
+def near_an_end(shown, width):
+    """Which columns lie where the bicubic filter, two pixels of the coarser grid wide, is cut off by an edge."""
+    first, last = np.flatnonzero(shown)[[0, -1]]
+    reach = 2 * max(1, (last - first + 1) / width)
+    at = np.arange(len(shown)) + 0.5
+    return (at - first < reach) | (last + 1 - at < reach)
 
 
 def test_the_whole_picture_is_seen_where_nothing_is_cut_or_filled():
