@@ -336,7 +336,7 @@ def test_a_disk_that_fills_up_meanwhile_costs_the_cache_only(tmp_path, read, mon
         found = prepared(tmp_path, read, range(9), on_event=heard.append)
     assert [event.name for event in heard if isinstance(event, Phase)] == [
         "Preparing pictures",
-        "Preparing pictures in memory, as the cache's disk is full",
+        "Preparing pictures in memory, as the cache cannot be written to",
     ]
     assert not isinstance(found, np.memmap)
     assert found[:, 0, 0, 0].tolist() == list(range(9))

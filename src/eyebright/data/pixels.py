@@ -62,7 +62,7 @@ def prepare_all(
         try:
             return _in_a_pack(draft, source, keys, contents, spec, threads, on_event)
         except NoRoomError:
-            on_event(Phase("Preparing pictures in memory, as the cache's disk is full", len(keys)))
+            on_event(Phase("Preparing pictures in memory, as the cache cannot be written to", len(keys)))
     pixels = _room((len(keys), 3, spec.height, spec.width), scratch)
     try:
         for row, place in enumerate(places):
