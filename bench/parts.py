@@ -1,4 +1,4 @@
-"""A bench in parts, each kept in one JSON file as soon as it is there."""
+"""A bench in parts, each kept in one JSON file as soon as it is there, with the machine that it ran on."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ def run_parts(parts: Mapping[str, Callable[[], Any]], results: Path, about: str 
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*parts, []], default=[])
     for name in parser.parse_args().parts or parts:
-        known = json.loads(results.read_text()) if results.exists() else {"schema": 1}
+        known = json.loads(results.read_text()) if results.exists() else {"schema": 2, "machines": {}}
         print(f"{name} ...", flush=True)
-        write_json(results, {**known, **environment(), name: parts[name]()})
+        found = parts[name]()
+        write_json(results, {**known, "machines": {**known["machines"], name: environment()}, name: found})

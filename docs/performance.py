@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import performance_transfer
-from performance_transfer import table
+from performance_tables import measured_on, table
 
 from eyebright.evaluation.intervals import wilson
 
@@ -26,11 +26,8 @@ number of pictures and a 95 % interval: Wilson's for one model, Student's over s
 def page() -> str:
     """The whole page, in markdown; parts of the bench that were not run are left out."""
     found = json.loads(SCRATCH.read_text(encoding="utf-8"))
-    packages = [f"{name} {found['versions'][name]}" for name in ("torch", "numba", "numpy") if name in found["versions"]]
-    head = (
-        f"## From scratch\n\n{found['processor']}, {found['cores']} cores, Python {found['python']}, {', '.join(packages)}. "
-        "`make bench-scratch` runs it all, `python -m bench.scratch PART` a part.\n"
-    )
+    where = measured_on(found, PARTS, ("torch", "numba", "numpy"))
+    head = f"## From scratch\n\n{where} `make bench-scratch` runs it all, `python -m bench.scratch PART` a part.\n"
     parts = [write(found) for name, write in PARTS.items() if name in found]
     return "\n".join([INTRODUCTION, head, *parts, *filter(None, [performance_transfer.section()])])
 

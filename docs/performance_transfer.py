@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from performance_tables import measured_on, over, table
 
 from eyebright.evaluation.accuracy import count_answers, f1, macro
 
@@ -39,11 +40,8 @@ def section() -> str:
     if not RESULTS.exists():
         return ""
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    packages = [f"{name} {found['versions'][name]}" for name in ("torch", "onnxruntime", "numpy") if name in found["versions"]]
-    head = (
-        f"## From photographs\n\n{found['processor']}, {found['cores']} cores, Python {found['python']}, "
-        f"{', '.join(packages)}. `make bench-transfer` runs it all, `python -m bench.transfer PART` a part.\n"
-    )
+    where = measured_on(found, PARTS, ("torch", "onnxruntime", "numpy"))
+    head = f"## From photographs\n\n{where} `make bench-transfer` runs it all, `python -m bench.transfer PART` a part.\n"
     if set(SETS) & set(found):
         head += COMPARED
     return "\n".join([head, *(write(found[name]) for name, write in PARTS.items() if name in found)])
@@ -143,19 +141,3 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "loading": _loading,
     "latency": _latency,
 }
-
-
-def over(values: list[float]) -> str:
-    """The mean and Student's 95 % interval."""
-    from scipy.stats import t
-
-    mean, n = statistics.mean(values), len(values)
-    if n < 2:
-        return f"{mean:.3f}"
-    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
-    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

@@ -93,9 +93,9 @@ def _done(kept: Path) -> list[dict[str, Any]]:
 
 
 def _program() -> str:
-    """What decides the figures: our code, the bench's, and the packages."""
+    """What decides the figures: our code, the bench's, the packages, and the machine."""
     files = sorted([*Path(eyebright.__file__).parent.rglob("*.py"), *HERE.rglob("*.py"), *HERE.rglob("*.txt")])
-    return sha256_of_json([environment()["versions"], *(sha256(file) for file in files)])
+    return sha256_of_json([environment(), *(sha256(file) for file in files)])
 
 
 def _ways(python: str, one: Set, place: str, number: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -47,6 +47,19 @@ def test_a_model_that_is_surer_than_right_is_called_so():
     assert findings.calibration_finding(fake_reports.trash()) == "On the whole it is right as often as it says"
 
 
+def test_a_model_that_is_right_on_the_whole_but_surely_off_at_each_confidence_gets_no_tick():
+    report = fake_reports.trash()
+    surely_off = Figure(value=0.09, low=0.06, high=0.13, n=report.n, method="bootstrap")
+    found = findings.calibration(report.model_copy(update={"figures": {"ece": surely_off}}))
+    assert found == ("caution", "it is right as often as it says on the whole, not at each confidence")
+    perhaps_off = surely_off.model_copy(update={"low": 0.04})  # the noise of the bins alone may give nine points
+    assert findings.calibration(report.model_copy(update={"figures": {"ece": perhaps_off}})) == (
+        "good",
+        "on the whole it is right as often as it says",
+    )
+    assert findings.calibration(report.model_copy(update={"reliability": {}})) is None
+
+
 def test_the_cue_that_tells_most_is_named_with_what_guessing_gives():
     assert findings.shortcut_finding(fake_findings.shortcuts()) == "No cue beside the subject tells the classes apart"
     one = findings.shortcut_finding(fake_findings.shortcuts("file size"))

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+POOR_CALIBRATION = 0.05  # a gap of five points between confidence and accuracy is worth a caution
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
@@ -90,6 +92,15 @@ class Evaluation(_Value):
     views_below: float | None = Field(default=None, description="of which pictures: those less likely than this at first sight")
     temperature: float = 1.0
     warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def misleads_by_confidence(self) -> bool:
+        """Whether confidence surely lies further from accuracy than ``POOR_CALIBRATION``, on average over the bins.
+
+        By the low end of the interval: the noise of the bins alone lifts the figure of few hundred pictures to several points.
+        """
+        error = self.figures.get("ece")
+        return error is not None and error.value is not None and (error.low or 0.0) > POOR_CALIBRATION
 
 
 class ComparedFigure(_Value):

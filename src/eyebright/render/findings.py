@@ -164,17 +164,28 @@ def expected_calibration_error(bins: list[ReliabilityBin]) -> float | None:
     return sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / n if n else None
 
 
-def calibration_finding(report: Evaluation) -> str:
-    """Whether the model is surer than it is right, after calibration where there is one."""
+def calibration(report: Evaluation) -> Verdict | None:
+    """Whether the model is as sure as it is right, after calibration where there is one; None without confidences.
+
+    Too high at some confidences and too low at others may be right on the whole: that is said, and is no tick.
+    """
     bins = report.reliability.get("after") or report.reliability.get("before") or []
     n = sum(each.n for each in bins)
     if not n:
-        return "No confidences were recorded"
+        return None
     gap = sum(each.n * (each.confidence - each.accuracy) for each in bins) / n
     # Within two standard errors of a share (at most 0.5 / sqrt(n) each) the lean may well be chance.
-    if abs(gap) <= 1 / math.sqrt(n):
-        return "On the whole it is right as often as it says"
-    return "It is surer than it is right" if gap > 0 else "It is right more often than it says"
+    if abs(gap) > 1 / math.sqrt(n):
+        return Verdict("caution", "it is surer than it is right" if gap > 0 else "it is right more often than it says")
+    if report.misleads_by_confidence:
+        return Verdict("caution", "it is right as often as it says on the whole, not at each confidence")
+    return Verdict("good", "on the whole it is right as often as it says")
+
+
+def calibration_finding(report: Evaluation) -> str:
+    """The same as a title."""
+    found = calibration(report)
+    return found.text[:1].upper() + found.text[1:] if found else "No confidences were recorded"
 
 
 def calibration_sentence(report: Evaluation) -> str:

@@ -124,15 +124,8 @@ def _headline(report: Report, name: str) -> Headline:
         interval=words.interval_text(name, figure),
         n=figure.n,
         range=range_of(figure, mark) if words.is_share(name) or name.startswith("roc_auc") else None,
-        verdict=_calibration_verdict(report) if name == "ece" else findings.verdict(report, name),
+        verdict=findings.calibration(report) if name == "ece" else findings.verdict(report, name),
     )
-
-
-def _calibration_verdict(report: Report) -> findings.Verdict | None:
-    if not any(report.reliability.values()):
-        return None
-    finding = findings.calibration_finding(report)
-    return findings.Verdict("good" if "as often as it says" in finding else "caution", finding[:1].lower() + finding[1:])
 
 
 def class_row(name: str, figures: ClassFigures) -> ClassRow:

@@ -30,7 +30,6 @@ from eyebright.verbs.making.suspecting import shortcuts_of
 SHOWN_PAIRS = 12  # near-duplicates shown side by side
 SAMPLES = 24  # pictures shown as examples, spread over the classes
 FEW_IN_CLASS = 20  # test pictures below which a class's recall is hardly known: Wilson's interval at 80 % is 35 points wide
-POOR_CALIBRATION = 0.05  # a gap of five points between confidence and accuracy is worth a caution
 
 
 def with_thumbnails(evaluation: Evaluation, source: Source) -> Evaluation:
@@ -190,11 +189,10 @@ def _cautions(evaluation: Evaluation, data: DataSummary) -> list[str]:
     rare = [name for name, figures in evaluation.classes.items() if 0 < figures.n < FEW_IN_CLASS]
     if rare:
         found.append(f"Fewer than {FEW_IN_CLASS} test pictures stand behind {_some(rare)}: their own figures are hardly known.")
-    ece = evaluation.figures.get("ece")
     found += [shortcut.sentence for shortcut in data.shortcuts if shortcut.suspicious]
-    # The low end: the bins' noise alone lifts the figure of a few hundred pictures to several points.
-    if ece is not None and ece.value is not None and (ece.low or 0.0) > POOR_CALIBRATION:
-        found.append(f"Its probabilities are off by {100 * ece.value:.0f} points on average; do not read them as certainties.")
+    if evaluation.misleads_by_confidence:
+        error = 100 * (evaluation.figures["ece"].value or 0.0)
+        found.append(f"Its probabilities are off by {error:.0f} points on average; do not read them as certainties.")
     found.append("Pictures from another camera, place or season than these may be answered worse, and just as confidently.")
     found.append("It always names one of its classes, also for a picture of something else.")
     return found
