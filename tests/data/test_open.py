@@ -128,6 +128,13 @@ def test_the_pattern_goes_before_the_tables_own_groups(pets):
     assert source.notes == ("--group replaces the groups that the data itself gives.",)
 
 
+def test_a_pattern_that_matches_nothing_of_a_key_makes_no_group_of_all_such_keys(tmp_path):
+    root = class_folders(tmp_path, {"a": 2, "b": 2})
+    source = open_source(root, group=r"(?P<group>\d*)")  # it matches before the first letter, with nothing
+    assert {sample.group for sample in source.samples} == {None}
+    assert "matches none of the 4 keys" in source.notes[0]
+
+
 @pytest.mark.parametrize(("pattern", "word"), [("(", "not a regular expression"), ("(person)", "a group named 'group'")])
 def test_a_pattern_that_cannot_be_used_is_a_settings_error(pets, pattern, word):
     with pytest.raises(SettingsError, match=word):

@@ -3,10 +3,11 @@
 import unicodedata
 
 import pytest
+from images.dicoms import dicom, ramp
 from pictures import class_folders, png
 
-from eyebright.core.errors import DataError, ImageError
-from eyebright.data import table
+from eyebright.core.errors import DataError, ImageError, MissingExtraError
+from eyebright.data import layout, table
 from eyebright.data.source import Sample
 from eyebright.data.table import has_columns, parse_table, rows_named, table_source
 
@@ -194,3 +195,41 @@ def test_further_columns_are_kept_for_figures_by_subgroup(tmp_path):
 def test_the_columns_with_a_meaning_of_their_own_are_no_subgroups(tmp_path):
     source = table_source(write(tmp_path, "path,label,patient,split\n0.png,a,p1,train\n1.png,b,p2,test\n"))
     assert source.columns == {}
+
+
+@pytest.mark.parametrize("column", ["patient_id", "PatientID", "Subject ID", "group_id", "lesion_id", "track"])
+def test_groups_are_known_by_the_names_that_tables_use_for_them(tmp_path, column):
+    source = table_source(write(tmp_path, f"path,label,{column}\n0.png,a,p1\n1.png,b,p1\n"))
+    assert [sample.group for sample in source.samples] == ["p1", "p1"]
+
+
+def test_the_patient_goes_before_the_lesion(tmp_path):
+    source = table_source(write(tmp_path, "path,label,lesion_id,patient_id\n0.png,a,l1,p1\n1.png,b,l2,p1\n"))
+    assert [sample.group for sample in source.samples] == ["p1", "p1"]
+    assert source.notes == ("The column 'patient_id' is used as the group; left aside: lesion_id.",)
+
+
+def test_a_column_that_may_say_what_belongs_together_is_named_where_nothing_else_does(tmp_path):
+    rows = "0.png,a,s1,i0,north\n1.png,b,s1,i1,north\n2.png,b,s2,i2,south\n"
+    found = table_source(write(tmp_path, f"path,label,slide id,image_id,site\n{rows}"))
+    (note,) = found.notes
+    assert note.startswith("The column 'slide id' has 2 values in 3 rows and is not read as a group")
+    assert table_source(write(tmp_path, f"path,label,slide id,image_id,group\n{rows}")).notes == ()
+
+
+def test_dicom_files_of_a_table_are_grouped_by_patient_unless_a_column_does_it(tmp_path):
+    for number, patient in enumerate(("Roe", "Doe", "Roe")):
+        (tmp_path / f"{number}.dcm").write_bytes(dicom(ramp(8, 8, 1000 + number), PatientID=patient))
+    (tmp_path / "t.csv").write_text("path,label\n0.dcm,ill\n1.dcm,well\n2.dcm,well\n")
+    source = table_source(tmp_path / "t.csv")
+    assert [sample.group for sample in source.samples] == ["patient-1", "patient-2", "patient-1"]
+    assert source.notes == ("3 DICOM files are of 2 patients; each patient is a group.",)
+    (tmp_path / "t.csv").write_text("path,label,group\n0.dcm,ill,x\n1.dcm,well,y\n2.dcm,well,z\n")
+    assert [sample.group for sample in table_source(tmp_path / "t.csv").samples] == ["x", "y", "z"]
+
+
+def test_a_table_of_pictures_whose_package_is_missing_says_so_once(tmp_path, monkeypatch):
+    (tmp_path / "0.dcm").write_bytes(dicom(ramp(8, 8)))
+    monkeypatch.setitem(layout._EXTRAS, "DICOM", ("medical", lambda: False))
+    with pytest.raises(MissingExtraError, match=r"1 of the 2 pictures of .* are DICOM"):
+        table_source(write(tmp_path, "path,label\n0.dcm,a\n1.png,b\n"))

@@ -17,7 +17,7 @@ from eyebright.data.layout import Listing, lay_out
 from eyebright.data.names import HEAD, is_hidden_path, key_of, part_of
 from eyebright.data.source import Source
 from eyebright.data.table import MAX_BYTES as TABLE_MAX_BYTES
-from eyebright.data.table import Table, build, has_columns, parse_table
+from eyebright.data.table import Files, Table, build, has_columns, parse_table
 from eyebright.images.limits import MAX_BYTES
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -186,7 +186,8 @@ def _table_in(archive: Archive, found: _FoundTable) -> Source:
         return by_key.get(key_of(posixpath.join(folder, path)))
 
     name = archive_name(archive.path)
-    source = build(table, name, where, stored, _reader(archive, member), lambda path: member(path) is not None)
+    files = Files(_reader(archive, member), _starter(archive, member), lambda path: member(path) is not None)
+    source = build(table, name, where, stored, files)
     return dataclasses.replace(source, stray=_unlisted(archive, table, stored, member, found.name))
 
 
@@ -208,6 +209,14 @@ def _reader(archive: Archive, member: Callable[[str], str | None]) -> Callable[[
         return archive.read(name, MAX_BYTES)
 
     return read
+
+
+def _starter(archive: Archive, member: Callable[[str], str | None]) -> Callable[[str, int], bytes]:
+    def start(path: str, count: int) -> bytes:
+        name = member(path)
+        return b"" if name is None else archive.start(name, count)
+
+    return start
 
 
 def _unlisted(

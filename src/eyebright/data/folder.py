@@ -55,9 +55,9 @@ def list_folder(root: Path) -> Listing:
         str(root),
         tuple(sorted(files)),
         tuple(sorted(directories)),
-        lambda inner: _start(root / inner, HEAD),
+        lambda inner: first_bytes(root / inner, HEAD),
         tuple(stray),
-        lambda inner, count: _start(root / inner, count),
+        lambda inner, count: first_bytes(root / inner, count),
     )
 
 
@@ -68,7 +68,7 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     entries = [entry for entry in _entries(folder) if not is_hidden(entry.name)]
     files = [entry.name for entry in entries if _is(entry, stat.S_ISREG)]
-    pictures = [folder / name for name in files if picture_kind(name, lambda inner: _start(folder / inner, HEAD))]
+    pictures = [folder / name for name in files if picture_kind(name, lambda inner: first_bytes(folder / inner, HEAD))]
     if pictures:
         return pictures
     folders = [entry.name for entry in entries if _is(entry, stat.S_ISDIR)]
@@ -122,7 +122,8 @@ def _first_visit(folder: Path, seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _start(path: Path, count: int) -> bytes:
+def first_bytes(path: Path, count: int) -> bytes:
+    """Up to ``count`` first bytes of a file; none where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(count)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from eyebright.core.errors import DataError, MissingExtraError
@@ -64,7 +64,7 @@ def lay_out(listing: Listing) -> Layout:
     if not pictures:
         raise DataError(_no_pictures(listing, candidates))
     _refuse_empty_classes(listing, pictures, depth, part_folders)
-    _require_extras(listing, Counter(formats[stored] for stored in pictures))
+    require_extras(listing.where, Counter(formats[stored] for stored in pictures))
     notes = _missing_in_parts(pictures)
     settled, part_notes = settle_parts([Sample(picture.key, -1, picture.part) for picture in pictures.values()])
     classes = class_names((picture.label for picture in pictures.values()), listing.where)
@@ -73,7 +73,7 @@ def lay_out(listing: Listing) -> Layout:
     samples = sorted((dataclasses.replace(s, label=labels[s.key]) for s in settled), key=lambda sample: sample.key)
     paths = _paths(pictures, listing.where)
     dicom = {sample.key: paths[sample.key] for sample in samples if formats[paths[sample.key]] == "DICOM"}
-    samples, patient_notes = _by_patient(samples, dicom, listing)
+    samples, patient_notes = by_patient(samples, dicom, listing.start or (lambda _stored, _count: b""))
     return Layout(classes, tuple(samples), paths, tuple(sorted(map(key_of, stray))), (*part_notes, *notes, *patient_notes))
 
 
@@ -102,6 +102,28 @@ def settle_parts(samples: Sequence[Sample]) -> tuple[list[Sample], tuple[str, ..
         held_out = {"validation": "test", "train": "train"}
         return [dataclasses.replace(sample, part=held_out[str(sample.part)]) for sample in samples], (note,)
     return list(samples), ()
+
+
+def require_extras(where: str, counts: Counter[str]) -> None:
+    """One answer for a whole set, in place of hundreds of pictures that cannot be read.
+
+    ``counts`` has the pictures by ``picture_kind``. Raises ``MissingExtraError`` where a package is missing for some of them.
+    """
+    for name, (extra, is_there) in _EXTRAS.items():
+        if counts[name] and not is_there():
+            found = f"{counts[name]:,} of the {counts.total():,} pictures of {where} are {name}"
+            raise MissingExtraError.for_extra(extra, f"{found}: reading them")
+
+
+def by_patient(
+    samples: Iterable[Sample], dicom: Mapping[str, str], start: Callable[[str, int], bytes]
+) -> tuple[list[Sample], tuple[str, ...]]:
+    """The samples with the patients of DICOM files as groups, and what is to be said of it.
+
+    ``dicom`` is key -> stored path; ``start`` gives up to so many first bytes of a stored path.
+    """
+    groups, notes = patient_groups({key: find_patient(partial(start, stored)) for key, stored in dicom.items()})
+    return [dataclasses.replace(sample, group=groups.get(sample.key)) for sample in samples], notes
 
 
 def _candidates(listing: Listing) -> tuple[dict[str, str], list[str]]:
@@ -174,21 +196,6 @@ def _refuse_empty_classes(listing: Listing, pictures: dict[str, _Picture], depth
             f"{listing.where} has class folders without a picture: {shown(empty)}. Every class needs pictures to learn from: "
             "add some, or remove the folder."
         )
-
-
-def _require_extras(listing: Listing, counts: Counter[str]) -> None:
-    """One answer for a whole set, in place of hundreds of pictures that cannot be read."""
-    for name, (extra, is_there) in _EXTRAS.items():
-        if counts[name] and not is_there():
-            found = f"{counts[name]:,} of the {counts.total():,} pictures of {listing.where} are {name}"
-            raise MissingExtraError.for_extra(extra, f"{found}: reading them")
-
-
-def _by_patient(samples: Sequence[Sample], dicom: dict[str, str], listing: Listing) -> tuple[list[Sample], tuple[str, ...]]:
-    """The samples with the patients of DICOM files as groups, and what is to be said of it. ``dicom`` is key -> stored path."""
-    start = listing.start or (lambda _stored, _count: b"")
-    groups, notes = patient_groups({key: find_patient(partial(start, stored)) for key, stored in dicom.items()})
-    return [dataclasses.replace(sample, group=groups.get(sample.key)) for sample in samples], notes
 
 
 def _missing_in_parts(pictures: dict[str, _Picture]) -> list[str]:

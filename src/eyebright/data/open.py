@@ -143,7 +143,7 @@ def _grouped(source: Source, pattern: re.Pattern[str]) -> Source:
 
 def _group_in(pattern: re.Pattern[str], key: str) -> str | None:
     match = pattern.search(key)
-    return match["group"] if match else None
+    return (match["group"] or None) if match else None  # nothing between the marks is no name
 
 
 def _group_notes(source: Source, groups: list[str | None], pattern: re.Pattern[str]) -> Iterable[str]:

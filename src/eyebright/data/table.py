@@ -10,23 +10,36 @@ import dataclasses
 import io
 import os
 import posixpath
+import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from eyebright.core.errors import DataError
 from eyebright.core.registry import nearest
-from eyebright.data.folder import read_file
-from eyebright.data.layout import class_names, settle_parts
-from eyebright.data.names import PART_NAMES, key_of, part_of
+from eyebright.data.folder import first_bytes, read_file
+from eyebright.data.layout import by_patient, class_names, require_extras, settle_parts
+from eyebright.data.names import HEAD, PART_NAMES, key_of, part_of, picture_kind
 from eyebright.data.source import Sample, Source
 
 MAX_BYTES = 256 * 2**20
 ROWS_SHOWN = 10
+_NARROWER_GROUPS = ("case_id", "lesion_id", "track", "track_id")  # taken where nothing wider is there
 COLUMNS = {
     "path": ("path", "file", "filename", "image", "filepath", "file_name", "image_path"),
     "label": ("label", "class", "category", "target"),
-    "group": ("group", "patient", "subject"),
+    "group": (
+        "group",
+        "group_id",
+        "patient",
+        "patient_id",
+        "patientid",
+        "subject",
+        "subject_id",
+        "subjectid",
+        *_NARROWER_GROUPS,
+    ),
     "part": ("part", "split", "set"),
 }
 _DELIMITERS = (",", ";", "\t")
@@ -61,23 +74,32 @@ def table_source(path: Path) -> Source:
     table = parse_table(_content(path), str(path))
     folder = path.parent
     stored = {row.number: _path_on_disk(row.path, folder) for row in table.rows}
-    return build(
-        table, path.stem, str(path), stored, lambda file: read_file(folder / file), lambda file: (folder / file).is_file()
+    files = Files(
+        lambda file: read_file(folder / file),
+        lambda file, count: first_bytes(folder / file, count),
+        lambda file: (folder / file).is_file(),
     )
+    return build(table, path.stem, str(path), stored, files)
 
 
-def build(
-    table: Table,
-    name: str,
-    where: str,
-    stored: dict[int, str],
-    read: Callable[[str], bytes],
-    exists: Callable[[str], bool],
-) -> Source:
-    """The source of a parsed table; ``stored`` gives each row's path as ``read`` and ``exists`` want it."""
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """What a table lists, by stored path: the whole content, up to so many first bytes, and whether it is there."""
+
+    read: Callable[[str], bytes]
+    start: Callable[[str, int], bytes]
+    exists: Callable[[str], bool]
+
+
+def build(table: Table, name: str, where: str, stored: dict[int, str], files: Files) -> Source:
+    """The source of a parsed table; ``stored`` gives each row's path as ``files`` want it.
+
+    Where no column gives groups, the patients of DICOM files are the groups. Raises ``DataError`` for paths that are doubled or
+    all missing, and ``MissingExtraError`` for pictures whose package is not installed.
+    """
     keys = {row.number: key_of(stored[row.number]) for row in table.rows}
     _refuse_duplicates(table.rows, keys, where)
-    missing_note = _missing_files(table.rows, stored, exists, where)
+    missing_note = _missing_files(table.rows, stored, files.exists, where)
     classes = class_names((row.label for row in table.rows), where)
     numbers = {label: number for number, label in enumerate(classes)}
     samples, part_notes = settle_parts(
@@ -85,9 +107,21 @@ def build(
     )
     samples.sort(key=lambda sample: sample.key)
     paths = {keys[number]: path for number, path in stored.items()}
-    notes = (*table.notes, *part_notes, *missing_note)
+    samples, patient_notes = _with_patients(samples, paths, files, where)
+    notes = (*table.notes, *part_notes, *missing_note, *patient_notes)
     columns = {column: {keys[row.number]: row.others[place] for row in table.rows} for place, column in enumerate(table.others)}
-    return Source(name, classes, tuple(samples), lambda key: read(paths[key]), (), notes, columns)
+    return Source(name, classes, tuple(samples), lambda key: files.read(paths[key]), (), notes, columns)
+
+
+def _with_patients(
+    samples: list[Sample], paths: dict[str, str], files: Files, where: str
+) -> tuple[list[Sample], tuple[str, ...]]:
+    kinds = {key: picture_kind(stored, lambda path: files.start(path, HEAD)) for key, stored in paths.items()}
+    require_extras(where, Counter(kind for kind in kinds.values() if kind))
+    dicom = {key: paths[key] for key, kind in kinds.items() if kind == "DICOM"}
+    if not dicom or any(sample.group is not None for sample in samples):
+        return samples, ()
+    return by_patient(samples, dicom, files.start)
 
 
 def parse_table(content: bytes, where: str) -> Table:
@@ -105,7 +139,22 @@ def parse_table(content: bytes, where: str) -> Table:
     rows = tuple(_row(number, record, columns, others) for number, record in filled)
     _refuse_rows(where, "no path", [row.number for row in rows if not row.path])
     _refuse_rows(where, "no label", [row.number for row in rows if not row.label])
+    if "group" not in columns:
+        notes = (*notes, *_like_groups(rows, tuple(others)))
     return Table(_with_parts(rows, where), notes, tuple(others))
+
+
+def _like_groups(rows: Sequence[Row], others: tuple[str, ...]) -> Iterator[str]:
+    """A sentence for each further column that may well say what belongs together, and is not read so."""
+    for place, name in enumerate(others):
+        if not re.search(r"(^|_)(id|video|slide|session|sequence)$", _column_name(name)):
+            continue
+        values = {row.others[place] for row in rows} - {""}
+        if 1 < len(values) < len(rows):
+            yield (
+                f"The column {name!r} has {len(values):,} values in {len(rows):,} rows and is not read as a group; where rows "
+                "of one value belong together (a patient, a film), call it 'group'."
+            )
 
 
 def has_columns(content: bytes) -> bool:
