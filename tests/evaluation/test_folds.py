@@ -29,6 +29,7 @@ def test_the_pooled_figures_are_scikit_learns_with_intervals():
     assert found.figures["accuracy"].method == "wilson"
 
 
-def test_grouped_pictures_are_resampled_by_group():
+def test_pictures_in_groups_count_as_what_their_groups_are_worth():
     found = cross_validation(random_table(3, n=300, group_size=10), np.arange(300) // 100, Decision(), how="")
-    assert found.figures["accuracy"].method == "cluster-bootstrap"
+    assert found.figures["accuracy"].method == "cluster-wilson"
+    assert found.figures["f1_macro"].method == "cluster-bootstrap"

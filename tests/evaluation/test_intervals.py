@@ -5,7 +5,16 @@ from eyebright.core.decision import Decision
 from eyebright.core.errors import DataError
 from eyebright.core.predictions import Predictions
 from eyebright.evaluation import accuracy, calibration, curves
-from eyebright.evaluation.intervals import bootstrap, estimate, paired_difference, resamples, share, weighted_mean, wilson
+from eyebright.evaluation.intervals import (
+    bootstrap,
+    effective_size,
+    estimate,
+    paired_difference,
+    resamples,
+    share,
+    weighted_mean,
+    wilson,
+)
 
 from .tables import random_table
 
@@ -93,16 +102,49 @@ def test_copies_within_groups_widen_the_interval_as_if_each_group_were_one_pictu
     right = np.repeat(np.random.default_rng(1).random(20) < 0.7, 10)
     grouped = share(right, tuple(f"patient-{row // 10}" for row in range(200)))
     single = share(right, tuple(str(row) for row in range(200)))
-    assert grouped.method == "cluster-bootstrap"
+    assert grouped.method == "cluster-wilson"
     assert single.method == "wilson"
     assert grouped.value == single.value
     # The variance is ten times as large, the width sqrt(10) = 3.2 times; 20 groups leave some play.
     assert 2.5 < (grouped.high - grouped.low) / (single.high - single.low) < 4
 
 
+def test_one_pair_of_copies_hardly_changes_the_interval_of_two_hundred_pictures():
+    right = np.arange(200) >= 4
+    keys = tuple(map(str, range(200)))
+    alone, paired = share(right, keys), share(right, (*keys[:199], keys[198]))
+    assert (paired.low, paired.high) == pytest.approx((alone.low, alone.high), abs=0.003)
+
+
+def test_the_effective_size_is_by_the_variance_of_the_groups_sums():
+    # Deviations of 3 of 4 right: .25, .25, .25, -.75. Alone, squared: 3/16 + 9/16 = 3/4. By group: (.5)**2 + (-.5)**2 = 1/2,
+    # times 2 / (2 - 1) groups = 1. So 4 pictures are worth 4 * (3/4) / 1 = 3.
+    right = np.array([True, True, True, False])
+    assert effective_size(right, ("a", "a", "b", "b")) == pytest.approx(3.0)
+    assert effective_size(right, ("a", "b", "c", "d")) == 4.0
+    assert effective_size(np.ones(4, dtype=bool), ("a", "a", "a", "b")) == pytest.approx(16 / (9 + 1))
+
+
+def test_the_interval_of_grouped_pictures_holds_the_true_share_near_its_end_where_the_bootstrap_does_not():
+    # 60 patients of 4 pictures, each patient's own share drawn from a beta law around 0.95 (correlation 1 / (1 + 19 + 1)).
+    generator = np.random.default_rng(0)
+    groups = tuple(f"patient-{row // 4}" for row in range(240))
+    held = np.zeros(2)
+    for _ in range(300):
+        right = generator.random(240) < np.repeat(generator.beta(19, 1, size=60), 4)
+        figure = share(right, groups)
+        low, high = bootstrap(lambda weights, right=right: {"share": weighted_mean(right, weights)}, groups, repeats=200)[
+            "share"
+        ]
+        held += [figure.low <= 0.95 <= figure.high, low <= 0.95 <= high]
+    ours, resampled = held / 300
+    assert ours > 0.93
+    assert resampled < ours
+
+
 def test_all_right_in_a_few_groups_does_not_claim_certainty():
     figure = share(np.ones(30, dtype=bool), tuple(f"patient-{row // 10}" for row in range(30)))
-    assert (figure.value, figure.high, figure.method) == (1.0, 1.0, "wilson")
+    assert (figure.value, figure.high, figure.method) == (1.0, 1.0, "cluster-wilson")
     assert figure.low == pytest.approx(wilson(3, 3)[0]), "three patients are three trials"
 
 

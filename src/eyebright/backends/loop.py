@@ -30,9 +30,11 @@ def predictions_of(
     scratch: Path | None = None,
     contents: Sequence[str] = (),
     cache: Path | None = None,
+    units: Sequence[str] = (),
 ) -> Predictions:
     """The table for ``samples``, in their order; pictures are prepared and asked chunk by chunk, so memory stays bounded.
 
+    ``units`` say what belongs together, as ``unit_names`` gives them; without them it is the samples' own groups.
     ``contents`` and ``cache`` are as in ``prepare_all``.
 
     Raises ``ImageError`` naming the key of a picture that cannot be read.
@@ -61,7 +63,7 @@ def predictions_of(
         labels=np.array([sample.label for sample in samples], dtype=np.int64),
         logits=np.concatenate(logits) if logits else empty,
         classes=predictor.classes,
-        groups=tuple(group_of(sample) for sample in samples),
+        groups=tuple(units or map(group_of, samples)),
         features=np.concatenate(features) if features else None,
     )
 

@@ -15,9 +15,10 @@ UNLABELLED = -1
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """One row a picture. ``labels`` index into ``classes`` (-1 where unknown); ``groups`` name the patient, camera or track.
+    """One row a picture. ``labels`` index into ``classes`` (-1 where unknown); ``groups`` name what belongs together: a
+    patient, a track, copies of one picture.
 
-    A picture without a group is its own: its group is its key.
+    A picture that belongs to no other is its own group, named by its key.
     """
 
     keys: tuple[str, ...]

@@ -18,7 +18,7 @@ class Figure(_Value):
     low: float | None = None
     high: float | None = None
     n: int
-    method: Literal["wilson", "bootstrap", "cluster-bootstrap", "none"]
+    method: Literal["wilson", "cluster-wilson", "bootstrap", "cluster-bootstrap", "none"]
 
 
 class ClassFigures(_Value):

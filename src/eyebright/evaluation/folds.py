@@ -31,7 +31,7 @@ def cross_validation(
     figures = estimate(
         lambda weights: _statistics(predictions, decision, weights), predictions.groups, bounds=BOUNDS, seed=seed
     )
-    figures["accuracy"] = share(accuracy.right_answers(predictions), predictions.groups, seed=seed)
+    figures["accuracy"] = share(accuracy.right_answers(predictions), predictions.groups)
     return CrossValidation(
         how=how,
         folds=rows,

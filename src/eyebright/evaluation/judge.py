@@ -14,6 +14,7 @@ from eyebright.evaluation.intervals import REPEATS, Statistics, Values, Weights,
 TOP = 5  # ImageNet's convention (Russakovsky et al. 2015); meaningless for fewer classes
 MISTAKES = 24  # a page of thumbnails
 FEW_PICTURES = 100  # at 90 % accuracy, Wilson's interval for 100 is 12 points wide
+MOSTLY_ALONE = 0.95  # with more groups than that for each picture there is nothing to say: some copies are everywhere
 FEW_GROUPS = 20  # below this the cluster bootstrap is known to be too narrow (Cameron, Gelbach and Miller 2008)
 RANKED_CELLS = 10**8  # pictures x classes x replicates: the ROC-AUC's resamples cost about a second
 FEWEST_REPEATS = 200  # Efron and Tibshirani 1993, section 6.4: enough for a spread, and for rough tails
@@ -55,7 +56,7 @@ def judge(
         part=part,
         n=len(table),
         figures=_figures(table, decision, seed=seed),
-        classes=_class_figures(table, decision, seed=seed),
+        classes=_class_figures(table, decision),
         confusion=accuracy.confusion_matrix(table).tolist(),
         roc=_curves(table, decision, curves.roc_curve),
         precision_recall=_curves(table, decision, curves.precision_recall_curve),
@@ -76,9 +77,9 @@ def judge(
 
 def _figures(table: Predictions, decision: Decision, *, seed: int) -> dict[str, Figure]:
     figures = estimate(_statistics(table, decision), table.groups, bounds=SHARES, seed=seed)
-    figures["accuracy"] = share(accuracy.right_answers(table), table.groups, seed=seed)
+    figures["accuracy"] = share(accuracy.right_answers(table), table.groups)
     if len(table.classes) > TOP:
-        figures["top_5_accuracy"] = share(accuracy.right_in_top(table, TOP), table.groups, seed=seed)
+        figures["top_5_accuracy"] = share(accuracy.right_in_top(table, TOP), table.groups)
     return figures | _ranking_figures(table, decision, seed=seed)
 
 
@@ -114,7 +115,7 @@ def _ranking_figures(table: Predictions, decision: Decision, *, seed: int) -> di
     )
 
 
-def _class_figures(table: Predictions, decision: Decision, *, seed: int) -> dict[str, ClassFigures]:
+def _class_figures(table: Predictions, decision: Decision) -> dict[str, ClassFigures]:
     counts = accuracy.count(table)
     precisions, recalls, f1s = accuracy.precision(counts), accuracy.recall(counts), accuracy.f1(counts)
     probabilities = decision.probabilities(table.logits)
@@ -123,7 +124,7 @@ def _class_figures(table: Predictions, decision: Decision, *, seed: int) -> dict
     figures = {}
     for k, name in enumerate(table.classes):
         rows = np.flatnonzero(table.labels == k)
-        interval = share(right[rows], tuple(table.groups[row] for row in rows), seed=seed)
+        interval = share(right[rows], tuple(table.groups[row] for row in rows))
         figures[name] = ClassFigures(
             precision=_number(precisions[k]),
             recall=_number(recalls[k]),
@@ -177,7 +178,7 @@ def _majority(table: Predictions, majority: int | None, *, seed: int) -> dict[st
         }
 
     return {
-        "accuracy": share(table.labels == chosen, table.groups, seed=seed),
+        "accuracy": share(table.labels == chosen, table.groups),
         # Without a bound for balanced accuracy: 1 / classes is exact, not a figure of which resamples show too little.
         **estimate(statistics, table.groups, bounds={"f1_macro": (0.0, 1.0)}, seed=seed),
     }
@@ -211,7 +212,7 @@ def _without_leaks(table: Predictions, spared: np.ndarray, *, seed: int) -> dict
         return {name: figures[name] for name in LEAK_FREE}
 
     figures = estimate(statistics, clean.groups, bounds=SHARES, seed=seed)
-    return figures | {"accuracy": share(accuracy.right_answers(clean), clean.groups, seed=seed)}
+    return figures | {"accuracy": share(accuracy.right_answers(clean), clean.groups)}
 
 
 def _mistakes(table: Predictions, decision: Decision) -> list[Mistake]:
@@ -242,8 +243,8 @@ def _warnings(predictions: Predictions, table: Predictions, part: str, *, leaked
         warnings.append(f"Only {_pictures(n)}: the intervals are wide.")
     if absent:
         warnings.append(f"No picture of {_some(absent)} in the {part} part: nothing is known about these classes.")
-    if table.grouped:
-        warnings.append(f"The {_pictures(n)} come in {groups} groups and are not independent: intervals resample whole groups.")
+    if groups <= MOSTLY_ALONE * n:
+        warnings.append(f"The {_pictures(n)} come in {groups} groups and are not independent: the intervals allow for it.")
     if table.grouped and groups < FEW_GROUPS:
         warnings.append(f"With fewer than {FEW_GROUPS} groups the intervals are too narrow: trust them less.")
     if leaked == n:

@@ -30,7 +30,7 @@ def learning_curve(points: Sequence[tuple[int, Predictions]], *, how: str, seed:
 def _figures(table: Predictions, *, seed: int) -> dict[str, Figure]:
     losses = calibration.log_losses(table, fit_temperature(table, fitted_on="these"))
     return {
-        "accuracy": share(accuracy.right_answers(table), table.groups, seed=seed),
+        "accuracy": share(accuracy.right_answers(table), table.groups),
         **estimate(
             lambda weights: {
                 "f1_macro": accuracy.figures(accuracy.count(table, weights))["f1_macro"],

@@ -56,7 +56,7 @@ def _cells(columns: Mapping[str, Mapping[str, str]], column: str) -> Mapping[str
 def _subgroup(table: Predictions, column: str, value: str, inside: np.ndarray, *, seed: int) -> Subgroup:
     part = table.select(inside)
     figures = {
-        "accuracy": share(accuracy.right_answers(part), part.groups, seed=seed),
+        "accuracy": share(accuracy.right_answers(part), part.groups),
         **estimate(
             lambda weights: {"f1_macro": accuracy.figures(accuracy.count(part, weights))["f1_macro"]},
             part.groups,

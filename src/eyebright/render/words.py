@@ -45,6 +45,7 @@ _BASELINES = {
 }
 _METHODS = {
     "wilson": "Wilson",
+    "cluster-wilson": "Wilson, over groups",
     "bootstrap": "bootstrap",
     "cluster-bootstrap": "bootstrap over groups",
     "none": "none",

@@ -53,6 +53,7 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
     from eyebright.data import pixel_cache, scan_cache
     from eyebright.data.audit import audit
     from eyebright.data.open import open_source
+    from eyebright.data.split import unit_names
     from eyebright.evaluation import judge
     from eyebright.evaluation.subgroups import check_columns, subgroups
     from eyebright.verbs.making.imagenet import open_bundle
@@ -78,6 +79,7 @@ def run(settings: EvaluateSettings, on_event: OnEvent = silent) -> Evaluation:
         on_event=on_event,
         contents=[found.scanned[sample.key].pixels_sha256 for sample in relabelled.samples],
         cache=pixel_cache.place_for(found.scanned.values()),
+        units=unit_names(relabelled.samples, found),
     )
     evaluation = judge(
         predictions,

@@ -16,7 +16,7 @@ from eyebright.data import pixel_cache, scan_cache
 from eyebright.data.audit import Audit, audit, refuse_unfit
 from eyebright.data.folds import usable_folds
 from eyebright.data.open import open_source
-from eyebright.data.source import Sample, Source, group_of
+from eyebright.data.source import Sample, Source
 from eyebright.data.split import Split, make_split, split_from_json, split_to_json, unit_names
 from eyebright.evaluation.subgroups import check_columns
 from eyebright.verbs.making.settings import TrainSettings
@@ -153,8 +153,3 @@ def keep_split(material: Material, run: Run) -> None:
 def labels_of(samples: list[Sample]) -> Labels:
     """The label of each sample."""
     return np.array([sample.label for sample in samples], dtype=np.int64)
-
-
-def groups_of(samples: list[Sample]) -> list[str]:
-    """The group of each sample, its own key where it has none."""
-    return [group_of(sample) for sample in samples]

@@ -17,6 +17,7 @@ from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.report import CrossValidation, LearningCurve
 from eyebright.core.run import Run
 from eyebright.data.folds import group_folds, usable_folds
+from eyebright.data.split import unit_names
 from eyebright.evaluation import fit_temperature
 from eyebright.evaluation.folds import cross_validation
 from eyebright.models.handcrafted.model import HandcraftedModel, model_bytes
@@ -119,13 +120,15 @@ def predictions_beside(
     work = Work(settings, material, handcrafted_plan(name, plan, side), run, story, math.inf)
     model, learned, unseen, _ = _fitted(work)
     predictor = HandcraftedPredictor(model, material.source.classes)
+    samples = material.samples("test")
     table = predictions_of(
         predictor,
         material.source,
-        material.samples("test"),
+        samples,
         work.plan.preprocess,
         on_event=story,
         scratch=run.checkpoints,
+        units=unit_names(samples, material.audit),
     )
     return table, fit_temperature(unseen, fitted_on=learned.fitted_on)
 

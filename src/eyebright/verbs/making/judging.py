@@ -17,7 +17,7 @@ from eyebright.core.predictions import Predictions, save_predictions
 from eyebright.core.predictor import Predictor
 from eyebright.core.report import Evaluation, Figure
 from eyebright.core.run import Run
-from eyebright.data.split import leaked_keys
+from eyebright.data.split import leaked_keys, unit_names
 from eyebright.evaluation import judge
 from eyebright.evaluation.subgroups import subgroups
 from eyebright.verbs.making.bundling import write_on_known_backbone
@@ -63,6 +63,7 @@ def _test_predictions(material: Material, model: Model | Crafted, run: Run, stor
         scratch=run.checkpoints,
         contents=material.contents(samples),
         cache=material.pixel_cache,
+        units=unit_names(samples, material.audit),
     )
 
 

@@ -25,7 +25,7 @@ from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
 from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_embedder, quick_stages
-from eyebright.verbs.making.gathering import Material, groups_of, labels_of
+from eyebright.verbs.making.gathering import Material, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
 
@@ -161,7 +161,7 @@ class Work:
             labels=labels_of(samples),
             logits=logits,
             classes=self.material.source.classes,
-            groups=tuple(groups_of(samples)),
+            groups=tuple(unit_names(samples, self.material.audit)),
         )
 
     def unseen(self, learned: Learned) -> Predictions:
