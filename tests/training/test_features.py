@@ -124,6 +124,29 @@ def test_a_cache_of_another_user_is_used_though_nothing_in_it_can_be_touched(tmp
     assert asked == [4, 4]
 
 
+def test_only_the_features_that_are_asked_for_are_read(tmp_path, monkeypatch):
+    for number in range(3):  # three runs, one file each
+        cache = FeatureCache(tmp_path, "a")
+        cache.add([names(3)[number]], np.full((1, 4), number, dtype=np.float32))
+    read, array = [], room._array
+    monkeypatch.setattr(room, "_array", lambda file, name: read.append(name) or array(file, name))
+    cache = FeatureCache(tmp_path, "a")
+    cache.load(names(2))
+    assert (read.count("hashes"), read.count("features")) == (3, 2)
+    np.testing.assert_array_equal(cache.get(names(3)[1]), [1, 1, 1, 1])
+    assert cache.get("ff" * 32) is None
+
+
+def test_features_that_another_run_has_removed_meanwhile_are_computed_again(tmp_path, asked):
+    network, data = small_cnn(), coloured(4)
+    embed(network, data.pictures, names(4), RECIPE, FeatureCache(tmp_path, "a"))
+    cache = FeatureCache(tmp_path, "a")
+    for file in (tmp_path / "a").iterdir():
+        file.unlink()
+    embed(network, data.pictures, names(4), RECIPE, cache)
+    assert asked == [4, 4]
+
+
 def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
     for age, name in enumerate(("new", "middle", "old")):
         cache = FeatureCache(tmp_path, name)
@@ -131,7 +154,8 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
         (file,) = (tmp_path / name).iterdir()
         os.utime(file, (1e9 - age, 1e9 - age))
     size = file.stat().st_size
-    FeatureCache(tmp_path, "old")  # used now: it is the newest from here on
+    FeatureCache(tmp_path, "middle")  # looked into, nothing used of it
+    FeatureCache(tmp_path, "old").load(names(1))  # used now: it is the newest from here on
     monkeypatch.setattr(room, "CACHE_LIMIT", 2 * size)
     FeatureCache(tmp_path, "more").add(names(1), np.zeros((1, 8), dtype=np.float32))
     assert {folder.name for folder in tmp_path.iterdir() if any(folder.iterdir())} == {"old", "more"}

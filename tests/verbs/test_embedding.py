@@ -22,7 +22,7 @@ from eyebright.training.recipe import Recipe
 from eyebright.verbs.making import bundling, embedding, judging, trying
 from eyebright.verbs.making.bundling import write_bundle
 from eyebright.verbs.making.choosing import Plan
-from eyebright.verbs.making.embedding import backbone_name, graph_of, kept_graph, quick_embedder, quick_stages
+from eyebright.verbs.making.embedding import backbone_name, features_name, graph_of, kept_graph, quick_embedder, quick_stages
 from eyebright.verbs.making.judging import predictor_of
 from eyebright.verbs.making.packing import Contents
 
@@ -310,3 +310,14 @@ def test_mirror_images_can_be_asked_for_and_forbidden():
 @pytest.mark.parametrize("settled", [True, False])
 def test_a_resume_takes_what_was_settled(settled):
     assert embeds(seconds=1000 if settled else 0, settled=settled) == (settled, [])
+
+
+def test_features_are_kept_apart_by_how_pictures_are_prepared_and_by_whom(monkeypatch):
+    name = name_of(network())
+    kept = features_name(name, mirrored=False)
+    assert features_name(name, mirrored=True) == f"{kept}-mirrored"
+    with monkeypatch.context() as changed:
+        changed.setattr(embedding, "revision", lambda: "another Pillow")
+        assert features_name(name, mirrored=False) != kept
+    monkeypatch.setattr(embedding, "environment", lambda: {"versions": {"timm": "9.0"}})
+    assert features_name(name, mirrored=False) != kept

@@ -23,6 +23,7 @@ from eyebright.core.preprocess import Preprocess
 from eyebright.data.pixel_cache import settle
 from eyebright.export.onnx_ import write_onnx
 from eyebright.export.plain import plain_model
+from eyebright.images.revision import revision
 from eyebright.models.depths import FirstStages, SeveralDepths
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import outputs_of
@@ -40,6 +41,18 @@ def backbone_name(network: PixelNetwork, architecture: Architecture, preprocess:
     for tensor in network.backbone.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return sha256_of_json([architecture.model_dump(), preprocess.model_dump(), digest.hexdigest()])[:32]
+
+
+def features_name(backbone: str, *, mirrored: bool) -> str:
+    """Under which the features of the backbone called ``backbone`` are kept: changes with how pictures are prepared, too.
+
+    The network's own weights and settings are in ``backbone``; what Pillow, our resampling or the packages that compute the
+    layers do may change with a release while the picture's content stays the same.
+    """
+    versions = environment()["versions"]
+    assert isinstance(versions, dict)
+    computed_by = {package: versions.get(package) for package in ("eyebright", "torch", "timm", "onnxruntime")}
+    return sha256_of_json([backbone, revision(), computed_by])[:32] + ("-mirrored" if mirrored else "")
 
 
 def kept_graph(name: str) -> bytes | None:

@@ -24,7 +24,7 @@ from eyebright.training.fit import LabelledPictures, Pace, outputs_of
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import Learned
 from eyebright.verbs.making.choosing import Plan, write_plan
-from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, quick_embedder, quick_stages
+from eyebright.verbs.making.embedding import WORTH_A_GRAPH, backbone_name, features_name, quick_embedder, quick_stages
 from eyebright.verbs.making.gathering import Material, labels_of
 from eyebright.verbs.making.settings import TrainSettings
 from eyebright.verbs.making.story import Story
@@ -119,7 +119,7 @@ class Work:
 
     def _cache(self, network: PixelNetwork, *, mirrored: bool) -> tuple[str, FeatureCache]:
         name = backbone_name(network, self.plan.architecture, self.plan.preprocess)
-        return name, FeatureCache(cache_home() / "features", f"{name}-mirrored" if mirrored else name)
+        return name, FeatureCache(cache_home() / "features", features_name(name, mirrored=mirrored))
 
     def _embed(self, network: PixelNetwork, samples: Sequence[Sample], *, mirrored: bool) -> Features:
         recipe = self.plan.recipe.model_copy(update={"precision": "fp32"})  # the head must fit the exported network: fp32
