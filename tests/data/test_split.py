@@ -347,6 +347,18 @@ def test_a_leak_between_validation_and_test_is_found_too():
     assert [leak.sentence for leak in leaks] == ["1 of 4 test pictures is an exact copy of validation pictures."]
 
 
+def test_a_copy_of_a_given_validation_picture_in_a_test_part_that_we_drew_is_a_leak_of_the_test_part():
+    samples = given_parts(train=40, validation=4, calibration=4)
+    copies = [(f"train/{number:03d}.png", f"validation/{number % 4:03d}.png") for number in range(4)]
+    for seed in range(5):
+        split = make_split(source_of(samples), audit_of(samples, near=copies), seed=seed, test=0.5)
+        drawn = {first for first, _ in copies} & set(split.parts["test"])
+        assert leaked_keys(split, "test") == drawn
+        if drawn:
+            return
+    pytest.fail("no copy was drawn in five seeds")
+
+
 def test_a_split_of_ours_has_no_leaks():
     samples = [Sample(f"{i:02d}.png", i % 2, group=f"g{i % 7}") for i in range(40)]
     assert split_of(samples, [("00.png", "01.png")]).leaks == ()
@@ -408,6 +420,15 @@ def test_a_training_picture_under_another_name_is_known_by_its_pixels():
     known = known_pictures(hashed_split(split, audit_of(samples)), moved)
     assert known.parts["train"] == ("moved/here.png",)
     assert known.seen == known.leaked == {"moved/here.png"}
+
+
+def test_a_near_copy_that_leaked_is_known_as_such_under_another_name():
+    samples = given_parts(train=4, test=4)
+    audit = audit_of(samples, near=[("train/000.png", "test/000.png")])
+    hashed = hashed_split(make_split(source_of(samples), audit), audit)
+    moved = Audit({"moved.png": Scanned(digest_of("test/000.png"), 8, 8, "RGB", "PNG")}, {}, ())
+    known = known_pictures(hashed, moved)
+    assert (known.parts["test"], known.leaked) == (("moved.png",), {"moved.png"})
 
 
 def test_another_picture_under_a_training_pictures_name_is_not_taken_for_it():

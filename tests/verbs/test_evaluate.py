@@ -61,8 +61,8 @@ def test_new_pictures_are_matched_by_name_though_their_order_differs(finished, t
     assert found.n == 20
     assert found.figures["accuracy"].value > 0.9
     assert found.classes["green"].n == 0
-    assert any("was not made with these pictures" in event.text for event in heard if isinstance(event, Note))
-    assert any("was not made with these pictures" in warning for warning in found.warnings)
+    assert any("does not know these pictures" in event.text for event in heard if isinstance(event, Note))
+    assert any("does not know these pictures" in warning for warning in found.warnings)
 
 
 def test_parts_of_new_data_are_obeyed_where_the_bundle_knows_none_of_it(finished, tmp_path):

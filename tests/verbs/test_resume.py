@@ -197,6 +197,31 @@ def test_pixels_that_changed_under_the_same_names_are_noticed(quick, tmp_path, m
         eyebright.train(data, out=tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("change", ["another name of a class", "another label of a picture", "another group"])
+def test_labels_names_and_groups_that_changed_under_the_same_pixels_are_noticed(quick, tmp_path, monkeypatch, change):
+    """A split that the table gives stays as it is; outputs of the old labels must not go by the names of the new ones."""
+    rows = []
+    for path in sorted(squares(tmp_path, 10).glob("*/*.png")):
+        number = int(path.stem)
+        part = "train" if number < 6 else "val" if number < 8 else "test"
+        rows.append([f"{path.parent.name}/{path.name}", path.parent.name, part, path.name])
+
+    def write():
+        (tmp_path / "t.csv").write_text("path,label,part,group\n" + "".join(f"{','.join(row)}\n" for row in rows))
+
+    write()
+    interrupted(tmp_path / "t.csv", tmp_path / "run", monkeypatch, epochs=1)
+    if change == "another name of a class":
+        rows = [[path, "zinnober" if label == "red" else label, *rest] for path, label, *rest in rows]
+    elif change == "another label of a picture":
+        rows[0][1] = rows[-1][1]
+    else:
+        rows[0][3] = "alone"
+    write()
+    with pytest.raises(DataError, match="Labels, class names or groups have changed since"):
+        eyebright.train(tmp_path / "t.csv", out=tmp_path / "run", resume=True)
+
+
 def test_a_damaged_checkpoint_is_exit_three_with_the_remedy(quick, data, tmp_path, monkeypatch):
     interrupted(data, tmp_path / "run", monkeypatch)
     checkpoint = tmp_path / "run" / "checkpoints" / "training.safetensors"

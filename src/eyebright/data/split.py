@@ -7,7 +7,7 @@ in one part. Parts that the data set itself gives are kept, and what leaks betwe
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,18 @@ def make_split(
     part_of.update(divided)
     parts = {part: tuple(key for key, its_part in part_of.items() if its_part == part) for part in PARTS}
     notes += _class_notes(source, parts, lone, [part for part in shares if part != "train"], given)
-    return Split(parts, _how(units, shares, given, seed), find_leaks(source, audit), seed, tuple(notes))
+    leaks = (*find_leaks(source, audit), *_leaks_into_drawn(source, audit, part_of, given))
+    return Split(parts, _how(units, shares, given, seed), leaks, seed, tuple(notes))
+
+
+def _leaks_into_drawn(source: Source, audit: Audit, part_of: Mapping[str, str], given: set[str]) -> Iterator[Leak]:
+    """What a part that was drawn out of train shares with one that the set itself put aside, which drawing does not look at."""
+    if not given - {"train"}:
+        return
+    settled = tuple(dataclasses.replace(sample, part=part_of.get(sample.key, sample.part)) for sample in source.samples)
+    for leak in find_leaks(dataclasses.replace(source, samples=settled), audit):
+        if leak.parts[0] in given - {"train"} and leak.parts[1] not in given:
+            yield leak
 
 
 def _checked_fractions(**fractions: float) -> dict[str, float]:
@@ -246,7 +257,7 @@ def hashed_split(split: Split, audit: Audit) -> dict[str, Any]:
     """The split for a bundle. Keys and pixels travel as hashes only, so that neither file names nor pictures do.
 
     ``parts`` lists each picture by the hash of key and pixels together, ``pixels`` by its pixels alone, so that a picture that
-    was moved or renamed is known again. ``leaked`` lists the test pictures that leaked.
+    was moved or renamed is known again. ``leaked`` lists the test pictures that leaked, ``leaked_pixels`` their pixels.
     """
     pixels = {key: found.pixels_sha256 for key, found in audit.scanned.items()}
     leaked = leaked_keys(split)
@@ -257,6 +268,7 @@ def hashed_split(split: Split, audit: Audit) -> dict[str, Any]:
         "parts": {part: sorted(_record(key, pixels[key]) for key in keys) for part, keys in split.parts.items()},
         "pixels": {part: sorted({_short(pixels[key]) for key in keys}) for part, keys in split.parts.items()},
         "leaked": sorted(_record(key, pixels[key]) for key in leaked),
+        "leaked_pixels": sorted({_short(pixels[key]) for key in leaked}),
     }
 
 
@@ -279,7 +291,7 @@ def known_pictures(hashed: Mapping[str, Any], audit: Audit) -> Known:
     """
     by_record, by_pixels = _part_of_hash(hashed, "parts"), _part_of_hash(hashed, "pixels")
     seen_pixels = {digest for part in PARTS if part != "test" for digest in hashed["pixels"][part]}
-    leaked_records = frozenset(hashed.get("leaked", ()))
+    leaked_records, leaked_pixels = (frozenset(hashed.get(field, ())) for field in ("leaked", "leaked_pixels"))
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     seen, leaked = set(), set()
     for key in sorted(audit.scanned):
@@ -289,7 +301,7 @@ def known_pictures(hashed: Mapping[str, Any], audit: Audit) -> Known:
             parts[part].append(key)
         if short in seen_pixels:
             seen.add(key)
-        if record in leaked_records:
+        if record in leaked_records or short in leaked_pixels:
             leaked.add(key)
     return Known({part: tuple(keys) for part, keys in parts.items()}, frozenset(seen), frozenset(leaked | seen))
 

@@ -126,8 +126,9 @@ def _choose(bundle: Bundle, source: Source, found: Audit, part: str) -> _Chosen:
         wanted = {sample.key for sample in source.part(part)}
     else:
         wanted = {sample.key for sample in readable}
-        seen = "was not made with these pictures" if hashed else "does not say which pictures it was made with"
-        notes.append(f"The model {seen}, and they have no parts: all {len(readable):,} are judged.")
+        seen = "does not know these pictures" if hashed else "does not say which pictures it was made with"
+        changed = " (were they changed since it was trained on them, the figures are too good)" if hashed else ""
+        notes.append(f"The model {seen}{changed}, and they have no parts: all {len(readable):,} are judged.")
     samples = tuple(sample for sample in readable if sample.key in wanted)
     if not samples:
         raise DataError(f"{source.name} holds no pictures of the part {part!r}. Choose another --part, or --part all.")

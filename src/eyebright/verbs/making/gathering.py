@@ -130,9 +130,15 @@ def _judge_leaks(split: Split, settings: TrainSettings, on_event: OnEvent) -> No
 
 def keep_split(material: Material, run: Run) -> None:
     """Writes the split into the run. Raises ``DataError`` where the run was begun with other pictures or another split."""
-    # The fingerprint knows keys only; a checkpoint of other pixels under the same names must not be gone on with either.
+    # The fingerprint knows keys only; a checkpoint of other pixels under the same names must not be gone on with either, nor
+    # one of other labels: its outputs would go by the names of other classes.
+    source = material.source
     pixels = sha256_of_json({key: found.pixels_sha256 for key, found in material.audit.scanned.items()})
-    value = {**split_to_json(material.split), "pixels": pixels}
+    meant = [
+        [sample.key, source.classes[sample.label] if sample.label >= 0 else None, sample.group] for sample in source.samples
+    ]
+    labels = sha256_of_json([source.classes, meant])
+    value = {**split_to_json(material.split), "pixels": pixels, "labels": labels}
     if run.split.exists():
         stored = json.loads(run.split.read_text(encoding="utf-8"))
         before = split_from_json(stored)
@@ -145,6 +151,11 @@ def keep_split(material: Material, run: Run) -> None:
             raise DataError(
                 f"Some pictures have changed since {run.path} was begun, under the same names. Bring the old ones back, or "
                 "begin a new run."
+            )
+        if stored.get("labels", labels) != labels:
+            raise DataError(
+                f"Labels, class names or groups have changed since {run.path} was begun. Bring the old ones back, or begin "
+                "a new run."
             )
         return
     write_json(run.split, value)
