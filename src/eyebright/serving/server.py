@@ -231,13 +231,21 @@ def _signals(
         yield
         return
     tasks: set[asyncio.Future[None]] = set()
+    asked_again = False
 
     def reload() -> None:
-        if on_reload is None or tasks:  # one at a time; who asks while it runs gets what it loads
+        nonlocal asked_again
+        asked_again = bool(tasks)  # one at a time; what the one under way has read already may have been replaced since
+        if on_reload is None or asked_again:
             return
         task = asyncio.ensure_future(on_reload())
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(ended)
+
+    def ended(task: "asyncio.Future[None]") -> None:
+        tasks.discard(task)
+        if asked_again and not task.cancelled() and not stopping.asked.is_set():
+            reload()
 
     def heard(number: int, frame: FrameType | None) -> None:
         is_reload = number == getattr(signal, "SIGHUP", None) and not _has_terminal()
