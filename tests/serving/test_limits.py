@@ -261,10 +261,11 @@ def test_a_client_that_stays_is_answered_whatever_it_sends_meanwhile():
         assert [line["status"] for line in server.lines()] == [200, 200]
 
 
-def test_a_proxys_path_is_no_part_of_what_is_judged():
+@pytest.mark.parametrize("root_path", ["/behind", "/%C3%A9t%C3%A9"])
+def test_a_proxys_path_is_no_part_of_what_is_judged(root_path):
     from eyebright.serving.options import Options
 
-    options = Options(deadlines=QUICK, token="0123456789abcdef", root_path="/behind")
+    options = Options(deadlines=QUICK, token="0123456789abcdef", root_path=root_path)
     with running(options=options, routers=route(echo_length)) as server:
         # The proxy takes its own path off; the server puts it on for its application.
         assert server.request("GET", "/health/live")[0] == 200

@@ -108,6 +108,8 @@ def test_settings_reach_the_options():
     assert found.open_paths == ("/alive",)
     with pytest.raises(SettingsError, match="begin with a slash"):
         options(root_path="behind")
+    with pytest.raises(SettingsError, match=r"beyond ASCII.* give /%C3%A9t%C3%A9"):
+        options(root_path="/été/")
 
 
 # The port
