@@ -151,6 +151,15 @@ def test_two_that_start_at_once_do_not_share_a_port():
     second.close()
 
 
+def test_where_an_option_forbids_to_share_a_port_it_is_set_and_no_other(monkeypatch):
+    """As on Windows, where the usual option would let two servers share it. Another option stands for that one here."""
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+    (bound,) = bound_sockets("127.0.0.1", 0)
+    set_on = [bool(bound.getsockopt(socket.SOL_SOCKET, one)) for one in (socket.SO_KEEPALIVE, socket.SO_REUSEADDR)]
+    bound.close()
+    assert set_on == [True, False]
+
+
 def test_the_page_is_where_a_browser_here_finds_it():
     (bound,) = bound_sockets("0.0.0.0", 0)
     assert url_of(bound) == f"http://127.0.0.1:{bound.getsockname()[1]}/"

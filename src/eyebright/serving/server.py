@@ -165,7 +165,7 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
     # One address is enough, and for a name that has both, IPv4 is what people type.
     family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _claim(bound)
     try:
         bound.bind(address)
     except OSError as error:
@@ -173,6 +173,16 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
         raise _refused_port(error, address) from None
     bound.set_inheritable(False)
     return [bound]
+
+
+def _claim(bound: socket.socket) -> None:
+    """Lets a server follow another at once, and keeps it from sharing that one's port.
+
+    SO_REUSEADDR does that but on Windows, where it lets two servers listen at one port, and another option forbids it
+    (Microsoft, "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE").
+    """
+    exclusive: int | None = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)  # Windows alone has it
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
 
 
 def _listen(sockets: list[socket.socket]) -> None:
