@@ -166,9 +166,9 @@ def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
     )
     text = unwrapped(said())
     assert "a.jpg oak 0.900 elm 0.10" in text
-    assert "not read: truncated" in text
+    assert "no answer: truncated" in text
     assert "unsure; tiny" in text
-    assert "1 of 3 pictures could not be read." in text
+    assert "1 of 3 pictures could not be answered." in text
 
 
 def test_as_many_next_answers_are_shown_as_were_asked_for(said):

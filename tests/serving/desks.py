@@ -23,7 +23,7 @@ from eyebright.images.preprocess import prepare, to_pixels
 from eyebright.serving.answers import About, Answered, HeatMap, PictureAnswer, RefusalError
 from eyebright.serving.app import make_app
 from eyebright.serving.batching import Load
-from eyebright.verbs.answering import prepare_picture, probabilities_of
+from eyebright.verbs.answering import judged, prepare_picture
 
 CLASSES = ("cat", "dog", 'a "b" <b>c</b>', "été", "emu", "fox", "猫")
 HEIGHT, WIDTH = 10, 12
@@ -104,8 +104,8 @@ class PlainDesk:
     async def classify(self, name, pictures):
         self.asked.append(len(pictures))
         prepared = [prepare_picture(picture, self._bundle.manifest.preprocess) for picture in pictures]
-        rows = probabilities_of(self._predictor, self._bundle.decision(), prepared)
-        answers = [PictureAnswer(row, None, one.warnings, one.error) for row, one in zip(rows, prepared, strict=True)]
+        said = judged(self._predictor, self._bundle.decision(), prepared)
+        answers = [PictureAnswer(one.probabilities, None, one.warnings, one.error) for one in said]
         return Answered(self.about(name), tuple(answers))
 
     async def classify_pixels(self, name, pixels):

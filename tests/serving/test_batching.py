@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 
+from eyebright.serving import batching
 from eyebright.serving.answers import RefusalError
 from eyebright.serving.batching import LONE, Workers
 
@@ -259,6 +260,25 @@ def test_what_is_not_answered_in_time_is_refused_when_the_server_stops():
         return statuses, model.batches
 
     assert run(work) == ([503, 503, 503], [[0]])
+
+
+def test_many_threads_that_do_not_end_are_waited_for_together(monkeypatch):
+    """Ten threads for 0.3 s each, one after the other, would be 3 s."""
+    monkeypatch.setattr(batching, "PATIENCE", 0.3)
+
+    async def work(workers):
+        model = Doubling()
+        model.gate.clear()
+        asked = [asking(workers, model, [number]) for number in range(10)]
+        await begun(model, 10)
+        start = time.monotonic()
+        await workers.finish(0)
+        took = time.monotonic() - start
+        model.gate.set()
+        await asyncio.gather(*asked, return_exceptions=True)
+        return took
+
+    assert run(work, count=10) < 1.5
 
 
 def test_it_can_be_started_again():

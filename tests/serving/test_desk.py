@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -209,6 +210,28 @@ def test_a_version_that_is_refused_leaves_the_old_one_answering(shelf, folder):
 
     status, before, answered = at(shelf, work)
     assert (status, answered.about, answered.answers[0].error) == (409, before, None)
+
+
+def test_a_model_that_is_still_loading_does_not_keep_the_server_from_stopping(shelf, monkeypatch):
+    gate, begun = threading.Event(), threading.Event()
+
+    def slow(name):
+        begun.set()
+        assert gate.wait(8)
+        return shelf[name]
+
+    monkeypatch.setattr(shelf, "reload", slow)
+
+    async def work(desk):
+        loading = asyncio.ensure_future(desk.reload("rose"))
+        await asyncio.to_thread(begun.wait, 5)
+        return loading
+
+    began = time.monotonic()
+    loading = at(shelf, work)
+    assert time.monotonic() - began < 5
+    assert loading.cancelled()
+    gate.set()
 
 
 # --- loading again under load

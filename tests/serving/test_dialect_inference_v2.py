@@ -217,14 +217,23 @@ def test_a_version_that_was_replaced_while_it_was_asked_is_not_answered_by_the_n
         ({**in_json(b"x"), "outputs": {}}, "a list of objects"),
         ({**in_json(b"x"), "outputs": [{"name": "label", "parameters": {"classification": 1}}]}, "'classification'"),
         ({**in_json(b"x"), "outputs": [{"name": "label", "parameters": {"shared_memory_region": "a"}}]}, "shared memory"),
-        ({"inputs": [{"name": "pixels", "shape": [1, 3, 9, 9], "datatype": "FP32", "data": [1.0]}]}, "has 243"),
+        ({"inputs": [{"name": "pixels", "shape": [1, 3, 10, 12], "datatype": "FP32", "data": [1.0]}]}, "has 360"),
         ({"inputs": [{"name": "pixels", "shape": [1], "datatype": "FP32", "data": [1.0]}]}, "takes [n, 3, 10, 12]"),
-        ({"inputs": [{"name": "pixels", "shape": [1], "datatype": "FP32", "data": ["a"]}]}, "numbers in lists"),
+        ({"inputs": [{"name": "pixels", "shape": [1, 3, 10, 12], "datatype": "FP32", "data": ["a"]}]}, "numbers in"),
     ],
 )
 def test_a_wrong_request_is_refused_with_a_sentence(client, asked, words):
     response = client.post(INFER, json=asked)
     assert words in error(response, 413 if words == "at most 32" else 400)
+
+
+@pytest.mark.parametrize("shape", [[2**31 - 1, 2**31 - 1, 2**31 - 1, 0], [0, 2**31 - 1, 2**31 - 1, 2**31 - 1], [2**31 - 1] * 8])
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_shape_that_no_array_could_have_is_refused_though_it_says_it_holds_nothing(client, shape, binary):
+    held = {"parameters": {"binary_data_size": 0}} if binary else {"data": []}
+    asked = json.dumps({"inputs": [{"name": "pixels", "shape": shape, "datatype": "FP32", **held}]}).encode()
+    headers = {HEAD_LENGTH: str(len(asked))} if binary else {}
+    assert "takes [n, 3, 10, 12]" in error(client.post(INFER, content=asked, headers=headers))
 
 
 def test_pixels_beyond_their_range_are_refused(client):

@@ -3,10 +3,12 @@
 import asyncio
 import dataclasses
 import json
+import time
 
 import pytest
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 
 from eyebright.serving.answers import RefusalError
 from eyebright.serving.limits import RequestIds
@@ -199,10 +201,71 @@ def test_a_client_that_leaves_is_counted_as_499_and_what_it_held_is_freed():
         assert [line["status"] for line in server.lines()] == [499]
 
 
-def test_a_proxys_path_is_no_part_of_what_is_judged():
+def test_work_for_a_client_that_left_after_its_whole_request_is_given_up():
+    stopped = []
+
+    async def endless(request: Request) -> Response:
+        await request.body()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            stopped.append(1)
+            raise
+        return Response()
+
+    with running(routers=route(endless)) as server:
+        with Client(server.address) as client:
+            client.ask("POST", "/api/predict", b"picture")
+            assert eventually(lambda: server.server.gate.held_bytes == len(b"picture"))
+        assert eventually(lambda: stopped == [1])
+        assert [line["status"] for line in server.lines()] == [499]
+        assert server.server.gate.held_bytes == 0
+        assert server.metrics()['eyebright_requests_total{dialect="ours",model="toy",status="499"}'] == 1
+
+
+def test_an_answer_that_has_begun_ends_when_its_client_leaves():
+    ended = []
+
+    async def rows(request: Request) -> Response:
+        await request.body()
+
+        async def forever():
+            try:
+                while True:
+                    yield b"row"
+                    await asyncio.sleep(0.01)
+            finally:
+                ended.append(1)
+
+        return StreamingResponse(forever())
+
+    with running(routers=route(rows)) as server:
+        with Client(server.address) as client:
+            client.ask("POST", "/api/predict", b"picture")
+            assert client.answer()[0] == 200
+        assert eventually(lambda: ended == [1])
+        assert [line["status"] for line in server.lines()] == [499]
+
+
+def test_a_client_that_stays_is_answered_whatever_it_sends_meanwhile():
+    async def slowly(request: Request) -> Response:
+        body = await request.body()
+        await asyncio.sleep(0.2)
+        return Response(body)
+
+    with running(routers=route(slowly)) as server, Client(server.address) as client:
+        client.ask("POST", "/api/predict", b"first")
+        time.sleep(0.05)
+        client.ask("POST", "/api/predict", b"second")
+        assert [client.answer()[2] for _ in range(2)] == [b"first", b"second"]
+        assert [line["status"] for line in server.lines()] == [200, 200]
+
+
+@pytest.mark.parametrize("root_path", ["/behind", "/%C3%A9t%C3%A9"])
+def test_a_proxys_path_is_no_part_of_what_is_judged(root_path):
     from eyebright.serving.options import Options
 
-    options = Options(deadlines=QUICK, token="0123456789abcdef", root_path="/behind")
+    options = Options(deadlines=QUICK, token="0123456789abcdef", root_path=root_path)
     with running(options=options, routers=route(echo_length)) as server:
         # The proxy takes its own path off; the server puts it on for its application.
         assert server.request("GET", "/health/live")[0] == 200

@@ -160,6 +160,58 @@ def test_a_head_that_is_too_long_is_refused_whole_or_not():
         assert server.metrics()['eyebright_heads_refused_total{status="431"}'] == 3
 
 
+@pytest.fixture(scope="module")
+def short_heads():
+    """A server whose heads are of 1000 bytes at most; it says which headers a request had, and how long its body was."""
+
+    async def described(request: Request) -> Response:
+        length = len(await request.body())
+        return Response(f"{length} {sorted(request.headers)}")
+
+    with running(bounds=Bounds(head=1000, address=300), routers=route(described)) as server:
+        yield server
+
+
+def test_a_head_in_two_parts_after_a_large_body_is_no_long_head(short_heads):
+    second = head("POST", "/api/predict", content_length=4)
+    with Client(short_heads.address) as client:
+        client.send(head("POST", "/api/predict", content_length=50_000))
+        time.sleep(0.05)
+        client.send(bytes(50_000))
+        assert client.answer()[2].startswith(b"50000 ")
+        client.send(second[:20])
+        time.sleep(0.05)
+        client.send(second[20:] + b"four")
+        assert client.answer()[2].startswith(b"4 ")
+
+
+def test_a_head_that_does_not_end_is_bounded_too_while_the_answer_before_it_is_awaited():
+    with running(EmptyDesk(seconds=30), bounds=Bounds(head=1000), drain=0.1) as server, Client(server.address) as client:
+        client.ask("POST", "/api/predict", b"picture")
+        assert eventually(lambda: server.server.gate.under_way == 1)
+        client.send(b"GET / HTTP/1.1\r\nx-long: " + b"a" * 2000)
+        assert client.is_closed()
+        assert client.answer()[0] == 0  # what was written now would be read as the answer that is awaited
+
+
+@pytest.mark.parametrize("extra", [b"0\r\n" + b"a: b\r\n" * 500, b"0\r\nx-long: " + b"a" * 2000, b"2;x=" + b"a" * 2000])
+def test_trailers_and_extensions_of_chunks_are_bounded_as_a_head_is(short_heads, extra):
+    with Client(short_heads.address) as client:
+        client.send(head("POST", "/api/predict", transfer_encoding="chunked") + b"4\r\nfour\r\n")
+        time.sleep(0.05)
+        client.send(extra)
+        status, headers, body = client.answer()
+        assert (status, headers["connection"]) == (431, "close")
+        assert b"trailers are longer than 1000 bytes" in body
+        assert client.is_closed()
+
+
+def test_trailers_are_no_headers(short_heads):
+    with Client(short_heads.address) as client:
+        client.send(head("POST", "/api/predict", transfer_encoding="chunked") + b"4\r\nfour\r\n0\r\nx-late: 1\r\n\r\n")
+        assert client.answer()[2] == b"4 ['host', 'transfer-encoding']"
+
+
 def test_requests_that_come_at_once_are_answered_in_their_order(slow):
     with Client(slow.address) as client:
         client.send(b"".join(head("POST", "/api/predict", content_length=n) + b"x" * n for n in (3, 1, 2)))

@@ -1,5 +1,6 @@
 """``eyebright serve``: what is refused before it starts, what it says, and how it stops without losing an answer."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import os
@@ -11,6 +12,7 @@ import pytest
 from pictures import jpeg
 
 import eyebright.serving.serve as verb
+import eyebright.serving.server as server_module
 from eyebright.core.errors import DataError, ResourceError, SettingsError
 from eyebright.serving.options import MEBIBYTE, Bounds
 from eyebright.serving.serve import ServeSettings, is_loopback, options_of, port_of
@@ -106,6 +108,8 @@ def test_settings_reach_the_options():
     assert found.open_paths == ("/alive",)
     with pytest.raises(SettingsError, match="begin with a slash"):
         options(root_path="behind")
+    with pytest.raises(SettingsError, match=r"beyond ASCII.* give /%C3%A9t%C3%A9"):
+        options(root_path="/été/")
 
 
 # The port
@@ -145,6 +149,15 @@ def test_two_that_start_at_once_do_not_share_a_port():
         server.run([second])
     first.close()
     second.close()
+
+
+def test_where_an_option_forbids_to_share_a_port_it_is_set_and_no_other(monkeypatch):
+    """As on Windows, where the usual option would let two servers share it. Another option stands for that one here."""
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+    (bound,) = bound_sockets("127.0.0.1", 0)
+    set_on = [bool(bound.getsockopt(socket.SOL_SOCKET, one)) for one in (socket.SO_KEEPALIVE, socket.SO_REUSEADDR)]
+    bound.close()
+    assert set_on == [True, False]
 
 
 def test_the_page_is_where_a_browser_here_finds_it():
@@ -224,6 +237,35 @@ def test_the_second_signal_stops_at_once():
         server.server.stop()
         assert client.is_closed()
         assert time.monotonic() - began < 2.5
+
+
+def test_a_sighup_that_comes_while_the_models_are_loaded_loads_them_once_more(monkeypatch):
+    """Three signals while the first load runs: what was replaced since is loaded by one more, and not by three."""
+    monkeypatch.setattr(server_module, "_has_terminal", lambda: False)
+    begun = []
+
+    async def hang_up(times):
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.02)
+
+    async def main():
+        gate = asyncio.Event()
+
+        async def load():
+            begun.append(1)
+            await gate.wait()
+
+        with server_module._signals(asyncio.get_running_loop(), server_module.Stopping(asyncio.Event()), load):
+            await hang_up(4)
+            assert len(begun) == 1
+            gate.set()
+            await asyncio.sleep(0.05)
+            assert len(begun) == 2
+            await hang_up(1)
+            assert len(begun) == 3
+
+    asyncio.run(main())
 
 
 # The command

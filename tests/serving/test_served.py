@@ -102,6 +102,33 @@ def test_an_answer_that_is_no_number_is_an_error(folder):
     assert "not made of finite numbers" in answer.error
 
 
+def test_predict_says_of_an_answer_that_is_no_number_what_the_server_says(folder, tmp_path, monkeypatch):
+    """A model that divides by what it sees, asked for a black picture beside a grey one."""
+    seen = changed(lambda mean: np.where(mean == 0, np.float32("nan"), mean))
+    monkeypatch.setattr("eyebright.verbs.opening.open_quickest", lambda *_, **__: (seen, "a test"))
+    files = [tmp_path / "black.png", tmp_path / "grey.png"]
+    for file, shade in zip(files, (0, 90), strict=True):
+        file.write_bytes(png(np.full((8, 8, 3), shade, dtype=np.uint8)))
+    result = eyebright.predict(folder, *files)
+    black, grey = result.results
+    bundle = read_bundle(folder)
+    broken = ServedModel(bundle, ServedModel.open("rose", bundle).about, seen)
+    assert black.error == broken.answer([files[0].read_bytes()])[0].error
+    assert "not made of finite numbers" in black.error
+    assert (black.predictions, len(grey.predictions), grey.error) == ([], 3, None)
+    assert result.exit_code == 3
+
+
+@pytest.mark.parametrize("label", [None, "thorn"])
+def test_a_heat_map_of_an_answer_that_is_no_number_is_refused(folder, label):
+    bundle = read_bundle(folder)
+    about = ServedModel.open("rose", bundle).about
+    broken = ServedModel(bundle, about, changed(lambda logits: logits * np.float32("nan")))
+    with pytest.raises(RefusalError, match=r"finite.* eyebright verify says") as refused:
+        broken.explain(png(), label)
+    assert refused.value.status == 422
+
+
 def test_nothing_of_a_picture_is_kept_after_its_answer(model):
     content = jpeg(noise(20, 20))
     before = sys.getrefcount(content)

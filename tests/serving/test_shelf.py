@@ -154,6 +154,29 @@ def test_paths_of_this_computer_are_not_told(tmp_path):
     )
 
 
+def test_a_short_place_is_no_letter_of_every_word():
+    told = "a holds no bundle.json; 'a' and a/model.onnx were looked for as a bundle has them, not /data/a/b or ba/a-1."
+    assert without_paths(told, "a", "cats") == (
+        "cats holds no bundle.json; 'cats' and cats/model.onnx were looked for as a bundle has them, not ... or ba/a-1."
+    )
+
+
+def test_a_place_in_several_spellings_is_named_once_and_its_neighbours_are_dots(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "7").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path)
+    told = f"{here}/runs/7/model.onnx, runs/7/model.onnx and ./runs/7 differ; {here}/runs/70 and {here}/runs/7.old do not."
+    assert without_paths(told, "./runs/7", "runs") == "runs/model.onnx, runs/model.onnx and runs differ; ... and ... do not."
+
+
+def test_paths_of_windows_are_not_told_either():
+    place = r"C:\srv\my models\a"
+    told = rf"{place}\bundle.json is damaged, see D:\x\y, \\host\share or E:/z."
+    assert without_paths(told, place, "cats") == r"cats\bundle.json is damaged, see ..., ... or ..."
+    quoted = f"{place!r} and 'C:\\\\Program Files\\\\z'"  # with two backslashes for each, as an OSError has them
+    assert without_paths(quoted, place, "cats") == "'cats' and '...'"
+
+
 def test_a_quoted_path_with_spaces_goes_as_a_whole():
     assert without_paths("[Errno 13] Permission denied: '/srv/my models/x'", "rose", "rose") == (
         "[Errno 13] Permission denied: '...'"

@@ -23,7 +23,7 @@ class About:
 
 @dataclasses.dataclass(frozen=True)
 class PictureAnswer:
-    """What a model says of one picture: ``probabilities`` after the decision, or why it could not be read."""
+    """What a model says of one picture: ``probabilities`` after the decision, or why there is no answer."""
 
     probabilities: Float32[np.ndarray, "classes"] | None
     verdict: str | None = None

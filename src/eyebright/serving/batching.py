@@ -19,7 +19,7 @@ from eyebright.serving.answers import RefusalError
 
 LONGEST_RETRY = 60  # seconds: later than that nobody knows how busy the server will be
 LONE = 3  # items in a row that found nothing else to do, before one gets all cores: under steady load it would be in the way
-PATIENCE = 1.0  # seconds for a thread that is asked to stop; one in the middle of a long answer ends with the process
+PATIENCE = 1.0  # seconds for all threads that are asked to stop; one in the middle of a long answer ends with the process
 MEMORY = 0.1  # weight of the newest batch in the running mean of the seconds an item takes
 
 Item = TypeVar("Item")
@@ -128,8 +128,9 @@ class Workers(Generic[Item, Answer]):
 
     def _join(self) -> None:
         threads, self._threads = self._threads, []
+        end = time.monotonic() + PATIENCE  # for all together: the more cores, the more threads
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _enter(self, request: _Request[Item, Answer], size: int) -> None:
         if self._closed:

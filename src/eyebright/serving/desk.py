@@ -1,9 +1,10 @@
 """The desk that page and dialects ask: it knows the models, bounds what a request may want, and hands pictures to the queue."""
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import numpy as np
@@ -106,7 +107,7 @@ class Desk:
     async def _reloaded(self, name: str) -> ServedModel:
         """One after the other, also where nobody waits any more: an older version must not end up in place of a newer one."""
         async with self._reloading:
-            return await asyncio.to_thread(self._shelf.reload, name)
+            return await _aside(lambda: self._shelf.reload(name))
 
     async def start(self) -> None:
         """Starts the threads, where they do not run yet; from now on the desk is ready."""
@@ -128,6 +129,24 @@ class Desk:
         if not self.ready:
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "The server is starting or stopping.", retry_after=5)
         return self._shelf[name]
+
+
+async def _aside(work: Callable[[], ServedModel]) -> ServedModel:
+    """What ``work`` gives, from a thread that ends with the process.
+
+    A closing event loop waits for the threads of ``asyncio.to_thread``, and a model may load for minutes.
+    """
+    outcome: concurrent.futures.Future[ServedModel] = concurrent.futures.Future()
+    outcome.set_running_or_notify_cancel()  # who no longer waits for it does not stop it
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:  # told to whoever asked
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="loading", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 @dataclasses.dataclass(frozen=True)

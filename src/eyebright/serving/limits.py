@@ -71,6 +71,7 @@ class Exchange:
         "_seconds",
         "_send",
         "_timeout",
+        "_watching",
         "began",
         "finished",
         "headers",
@@ -97,6 +98,7 @@ class Exchange:
         self.received = self.sent = self.status = 0
         self.started = self.finished = self.left = False
         self.refusal: RefusalError | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._complete = not (b"content-length" in self.headers or b"transfer-encoding" in self.headers)
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self.request_id = self.state["request_id"] = limits.request_id(self.headers.get(b"x-request-id"))
@@ -109,7 +111,7 @@ class Exchange:
         return self.status if self.finished and not self.left else int(self.state.get("refused", CLIENT_LEFT))
 
     async def run(self, app: ASGIApp) -> None:
-        """Lets ``app`` answer in time; where it does not, or fails, answers in its place."""
+        """Lets ``app`` answer in time, while its client is there; where it does not, or fails, answers in its place."""
         deadlines = self._limits.options.deadlines
         self._seconds = deadlines.reload if self.path.endswith("/reload") else deadlines.answer
         try:
@@ -118,8 +120,13 @@ class Exchange:
         except TimeoutError:
             if not self._timeout.expired():
                 raise
+            if self.left:
+                return
             words = f"No answer was ready within {self._seconds:g} seconds. Send fewer or smaller pictures, or try again later."
             await self._answer_in_place(RefusalError(HTTPStatus.GATEWAY_TIMEOUT, words, retry_after=RETRY_SECONDS))
+        finally:
+            if self._watching is not None:
+                self._watching.cancel()
 
     async def receive(self) -> Message:
         """The next part of the body, counted."""
@@ -137,10 +144,25 @@ class Exchange:
         if self._gate.held_bytes > bounds.bodies:
             self.refusal = crowded("The pictures that are being answered fill the memory set aside for them.")
             raise self.refusal
-        if not message.get("more_body", False) and not self._complete:
+        if not message.get("more_body", False):
+            self._body_is_whole()
+        return message
+
+    def _body_is_whole(self) -> None:
+        """The time for the answer begins, and from now on somebody looks whether the client is still there."""
+        if not self._complete:
             self._complete = True
             self._timeout.reschedule(asyncio.get_running_loop().time() + self._seconds)
-        return message
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._stop_when_left())
+
+    async def _stop_when_left(self) -> None:
+        """Ends the work on an answer that nobody waits for any more, as if its time were up."""
+        while (await self._receive())["type"] == "http.request":
+            pass
+        self.left = not self.finished
+        if self.left and not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
 
     async def send(self, message: Message) -> None:
         """Passes the answer on, with the headers that each has; a refusal that a handler swallowed takes its place."""

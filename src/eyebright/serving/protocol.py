@@ -4,7 +4,7 @@ uvicorn alone holds a connection for ever on which a head, or a body, never ends
 Here each connection knows which part of a request it waits for, and until when. One sweep over all of them closes those whose
 time is up, so that a request costs no timers. A connection is given up
 
-* whose head is not there in time, or longer than allowed: 408, 431, 414;
+* whose head is not there in time, or longer than allowed: 408, 431, 414; the trailers behind a body have a head's bound;
 * whose body is not there in time: 408;
 * whose client does not take what was written: without a word, as nothing would arrive;
 * that is idle when there are too many, the longest idle one first.
@@ -117,7 +117,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.ended = False  # nothing more is read of this client
         self.writing = False
         self._due_reading = float("inf")  # what ``due`` is again once a full buffer has drained
-        self._head = 0  # bytes that came while the head was not whole
+        self._head = 0  # bytes that came since the last byte of a body, and that no whole head has taken up
         self._raw: asyncio.Transport = None  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -140,8 +140,13 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._head += len(data)
         self._feed(data)
-        if self.waiting is Waiting.HEAD and self._head > self.keeper.bounds.head:
-            self._refuse_head(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_long())
+        if self._head > self.keeper.bounds.head and not self.ended:
+            self._refuse_too_long()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After a body come trailers, which are no headers (RFC 9110, section 6.5.1). Nobody here reads any.
+        if self.waiting is not Waiting.BODY:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self.ended or self.parser.should_upgrade():
@@ -152,7 +157,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         # What came so far holds the head: only where that is more than a head may have, the head itself is measured.
         if self._head > bounds.head and self._head_size() > bounds.head:
-            self._refuse_head(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_long())
+            self._refuse_too_long()
             return
         super().on_headers_complete()
         self._head = 0
@@ -161,12 +166,14 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.scope["state"]["crowded"] = True
 
     def on_body(self, body: bytes) -> None:
+        self._head = 0
         if not self.ended:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.ended or self.parser.should_upgrade():
             return
+        self._head = 0
         super().on_message_complete()
         if self.cycle.response_complete:
             self._wait(Waiting.REQUEST, self.keeper.deadlines.idle)
@@ -292,6 +299,14 @@ class DeadlineProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
 
+    def _refuse_too_long(self) -> None:
+        """Refuses a head, or what goes with a body and is not of it: trailers, and extensions of chunks."""
+        status, bound = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self.keeper.bounds.head
+        if self.waiting is Waiting.BODY:
+            self._refuse_body(status, f"The request's trailers are longer than {bound} bytes. Send none: they are not read.")
+        else:
+            self._refuse_head(status, f"The request's head is longer than {bound} bytes. Send fewer or shorter headers.")
+
     def _write_refusal(self, status: HTTPStatus, detail: str, *, path: str, request_id: str) -> None:
         _, headers, body = refused(path, RefusalError(status, detail), request_id)
         if request_id:
@@ -301,6 +316,3 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-    def _too_long(self) -> str:
-        return f"The request's head is longer than {self.keeper.bounds.head} bytes. Send fewer or shorter headers."

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -73,6 +74,8 @@ class ServeSettings(Settings):
         path = value.rstrip("/")
         if path and not path.startswith("/"):
             raise ValueError(f"{value!r} does not begin with a slash; a path such as /eyebright was expected")
+        if not path.isascii():
+            raise ValueError(f"{value!r} has letters beyond ASCII, which no address holds as they are; give {quote(path)}")
         return path
 
 

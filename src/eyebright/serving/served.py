@@ -25,7 +25,7 @@ from eyebright.explanation import heat_map
 from eyebright.images.preprocess import seen_box, to_pixels
 from eyebright.serving.answers import About, HeatMap, PictureAnswer, RefusalError
 from eyebright.serving.card import card_text, summary_of, title_of
-from eyebright.verbs.answering import Prepared, prepare_picture, probabilities_of
+from eyebright.verbs.answering import Prepared, judged, prepare_picture
 from eyebright.verbs.verify import decode_probe, golden_difference
 
 LARGEST_BATCH = 8
@@ -75,22 +75,29 @@ class ServedModel:
     def answer(self, contents: Sequence[Content], *, alone: bool = False) -> list[PictureAnswer]:
         """An answer for each of ``contents``. ``alone`` says that no other picture waits, so that all cores may be used.
 
-        What cannot be read has an error, the others are answered.
+        What cannot be read, or is not answered by numbers, has an error, the others are answered.
         """
         read = [self._read(content) for content in contents]
         predictor = self._wide if alone else self._predictor
-        return list(map(_answer, read, probabilities_of(predictor, self._decision, read)))
+        return [
+            PictureAnswer(one.probabilities, warnings=one.warnings, error=one.error)
+            for one in judged(predictor, self._decision, read)
+        ]
 
     def explain(self, content: bytes, label: str | None, *, on_event: OnEvent = silent) -> HeatMap:
         """The heat map of what speaks for ``label`` (None: for the first class) in the encoded picture ``content``.
 
-        ``on_event`` is told of its progress. Raises ``RefusalError`` where the picture cannot be read, or the label is unknown.
+        ``on_event`` is told of its progress. Raises ``RefusalError`` where the picture cannot be read, the label is unknown, or
+        the model's numbers are not finite.
         """
         read = self._read(content)
         if read.pixels is None:
             raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(read.error))
         target = self._first_class(read) if label is None else self.index_of(label)
-        heat = heat_map(self._explainer(), read.pixels, target, on_event=on_event)
+        try:
+            heat = heat_map(self._explainer(), read.pixels, target, on_event=on_event)
+        except ModelError as error:
+            raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         box = seen_box(*read.size, self.preprocess)
         return HeatMap(self.about, self.about.classes[target], heat.method, heat.values, *box)
 
@@ -104,8 +111,10 @@ class ServedModel:
         return Prepared(content[None]) if isinstance(content, np.ndarray) else prepare_picture(content, self.preprocess)
 
     def _first_class(self, read: Prepared) -> int:
-        (row,) = probabilities_of(self._predictor, self._decision, [read])
-        return 0 if row is None else int(row.argmax())
+        (one,) = judged(self._predictor, self._decision, [read])
+        if one.probabilities is None:
+            raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(one.error))
+        return int(one.probabilities.argmax())
 
     def _explainer(self) -> Predictor:
         """The predictor that is asked for heat maps: one with layers to look into, where bundle and computer have it."""
@@ -121,14 +130,6 @@ class ServedModel:
             return None
         _one_thread_each()
         return predictor
-
-
-def _answer(read: Prepared, row: np.ndarray | None) -> PictureAnswer:
-    if row is None:
-        return PictureAnswer(None, error=read.error)
-    if not np.isfinite(row).all():
-        return PictureAnswer(None, warnings=read.warnings, error="The model's answer is not made of finite numbers.")
-    return PictureAnswer(row, warnings=read.warnings)
 
 
 def best_batch(

@@ -165,7 +165,7 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
     # One address is enough, and for a name that has both, IPv4 is what people type.
     family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _claim(bound)
     try:
         bound.bind(address)
     except OSError as error:
@@ -173,6 +173,16 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
         raise _refused_port(error, address) from None
     bound.set_inheritable(False)
     return [bound]
+
+
+def _claim(bound: socket.socket) -> None:
+    """Lets a server follow another at once, and keeps it from sharing that one's port.
+
+    SO_REUSEADDR does that but on Windows, where it lets two servers listen at one port, and another option forbids it
+    (Microsoft, "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE").
+    """
+    exclusive: int | None = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)  # Windows alone has it
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
 
 
 def _listen(sockets: list[socket.socket]) -> None:
@@ -231,13 +241,21 @@ def _signals(
         yield
         return
     tasks: set[asyncio.Future[None]] = set()
+    asked_again = False
 
     def reload() -> None:
-        if on_reload is None or tasks:  # one at a time; who asks while it runs gets what it loads
+        nonlocal asked_again
+        asked_again = bool(tasks)  # one at a time; what the one under way has read already may have been replaced since
+        if on_reload is None or asked_again:
             return
         task = asyncio.ensure_future(on_reload())
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(ended)
+
+    def ended(task: "asyncio.Future[None]") -> None:
+        tasks.discard(task)
+        if asked_again and not task.cancelled() and not stopping.asked.is_set():
+            reload()
 
     def heard(number: int, frame: FrameType | None) -> None:
         is_reload = number == getattr(signal, "SIGHUP", None) and not _has_terminal()

@@ -20,7 +20,8 @@ from eyebright.verbs.making.imagenet import NAME as IMAGENET
 from eyebright.verbs.making.imagenet import open_bundle
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PATH = re.compile(r"(?<=')/[^']+|(?<=\")/[^\"]+|(?<![\w/.])/[^\s:;,'\"]+")  # a quoted one may have spaces
+_ROOT = r"(?:[A-Za-z]:[\\/]|\\\\|/)"  # of a drive, of a share, or of everything
+_PATH = re.compile(rf"(?<='){_ROOT}[^']+|(?<=\"){_ROOT}[^\"]+|(?<![\w/\\.]){_ROOT}[^\s:;,'\"]+")  # a quoted one may have spaces
 
 Opener = Callable[[str, Bundle], ServedModel]
 
@@ -125,6 +126,18 @@ def without_paths(text: str, place: str, name: str) -> str:
     >>> without_paths("/srv/models/leaves/bundle.json is damaged, see /etc/x.", "/srv/models/leaves", "leaves")
     'leaves/bundle.json is damaged, see ...'
     """
-    for path in {str(Path(place).resolve()), str(Path(place).absolute()), str(Path(place)), place} - {".", "/", name}:
-        text = text.replace(path, name)
+    path = Path(place)
+    paths = {str(path.resolve()), str(path.absolute()), str(path), place} - {".", "/", name}
+    paths |= {one.replace("\\", "\\\\") for one in paths}  # as Python quotes those of Windows
+    if paths:
+        wholes = map(_whole, sorted(paths, key=len, reverse=True))
+        text = re.sub("|".join(wholes), lambda _: name, text)  # in one pass: a name is not searched again
     return _PATH.sub("...", text)
+
+
+def _whole(path: str) -> str:
+    """The pattern of ``path`` where it is no piece of another one. A word alone may be one of the sentence's own."""
+    escaped, before, after = re.escape(path), r"(?<![\w./\\-])", r"(?![\w-]|\.\w)"
+    if "/" in path or "\\" in path:
+        return f"{before}{escaped}{after}"
+    return rf"^{escaped}(?=\s)|(?<=['\"]){escaped}(?=['\"])|{before}{escaped}(?=[\\/])"

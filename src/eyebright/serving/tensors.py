@@ -85,7 +85,7 @@ def join_strings(texts: Sequence[str]) -> bytes:
 
 
 def from_buffer(content: memoryview, shape: Sequence[int], where: str) -> np.ndarray:
-    """A binary tensor of type FP32, not copied where it lies aligned in the body."""
+    """A binary tensor of type FP32, of a ``shape`` that was judged; not copied where it lies aligned in the body."""
     expected = math.prod(shape) * FP32.itemsize
     if len(content) != expected:
         raise bad(f"{where} has {len(content)} bytes; its shape {list(shape)} of FP32 has {expected}.")
@@ -100,23 +100,28 @@ def read_shape(shape: object, where: str, *, most: int = 8) -> list[int]:
     return shape
 
 
-def pixels_nchw(pixels: np.ndarray, about: About, where: str) -> Pixels:
-    """``pixels`` where they are [n, 3, height, width] at the model's size. Their range is judged by who asks the model."""
-    return _of_shape(pixels, (3, about.height, about.width), where)
+def check_nchw(shape: Sequence[int], about: About, where: str) -> None:
+    """Refuses a shape that is not [n, 3, height, width] at the model's size, n from 1 to what a request may hold.
+
+    To be asked before anything takes that shape: one with a zero in it may be too large for numpy, though it holds nothing.
+    """
+    _check_shape(shape, (3, about.height, about.width), where)
 
 
 def pixels_nhwc(pixels: np.ndarray, about: About, where: str) -> Pixels:
-    """The same from [n, height, width, 3], as TensorFlow orders them."""
-    rows = _of_shape(pixels, (about.height, about.width, 3), where)
-    return np.ascontiguousarray(rows.transpose(0, 3, 1, 2))  # n h w 3 -> n 3 h w
+    """``pixels`` of [n, height, width, 3], as TensorFlow orders them, in our order.
+
+    Refuses another shape, and other sides than the model's. Their range is judged by who asks the model.
+    """
+    _check_shape(pixels.shape, (about.height, about.width, 3), where)
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # n h w 3 -> n 3 h w
 
 
-def _of_shape(pixels: np.ndarray, expected: tuple[int, int, int], where: str) -> np.ndarray:
-    if pixels.ndim != 4 or pixels.shape[1:] != expected or not len(pixels):
+def _check_shape(shape: Sequence[int], expected: tuple[int, int, int], where: str) -> None:
+    if len(shape) != 4 or tuple(shape[1:]) != expected or not shape[0]:
         sides = ", ".join(map(str, expected))
-        raise bad(f"{where} has the shape {list(pixels.shape)}; this model takes [n, {sides}], n from 1, RGB in [0, 1].")
-    refuse_many(len(pixels))
-    return pixels
+        raise bad(f"{where} has the shape {list(shape)}; this model takes [n, {sides}], n from 1, RGB in [0, 1].")
+    refuse_many(shape[0])
 
 
 def picture_of(instance: object, where: str) -> bytes:

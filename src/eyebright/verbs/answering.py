@@ -17,6 +17,11 @@ from eyebright.core.preprocess import Preprocess
 from eyebright.images.decode import decode
 from eyebright.images.preprocess import prepare, to_pixels
 
+NOT_FINITE = (
+    "The model's answer is not made of finite numbers; probabilities were expected. "
+    "eyebright verify says whether the model is damaged."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
@@ -40,13 +45,28 @@ def prepare_picture(content: bytes, preprocess: Preprocess) -> Prepared:
     return Prepared(to_pixels(prepare(found.picture, preprocess)[None]), (found.height, found.width), found.warnings)
 
 
-def probabilities_of(
-    predictor: Predictor, decision: Decision, pictures: Sequence[Prepared]
-) -> list[Float32[np.ndarray, "classes"] | None]:
-    """What ``predictor`` says of each picture, after the decision, asked in one batch; None for those that were not read."""
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What a model says of one picture: ``probabilities`` after the decision, or the ``error`` that kept it from an answer."""
+
+    probabilities: Float32[np.ndarray, "classes"] | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def judged(predictor: Predictor, decision: Decision, pictures: Sequence[Prepared]) -> list[Judged]:
+    """What ``predictor`` says of each picture, asked in one batch; an error for those not read, or answered without numbers."""
     pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
     if not pixels:
-        return [None] * len(pictures)
+        return [Judged(error=picture.error) for picture in pictures]
     batch = pixels[0] if len(pixels) == 1 else np.concatenate(pixels)
     rows = iter(decision.probabilities(predictor(batch).logits))
-    return [None if picture.pixels is None else next(rows) for picture in pictures]
+    return [
+        Judged(error=picture.error) if picture.pixels is None else _judged(next(rows), picture.warnings) for picture in pictures
+    ]
+
+
+def _judged(row: Float32[np.ndarray, "classes"], warnings: tuple[str, ...]) -> Judged:
+    if not np.isfinite(row).all():  # whichever class came first would be one by chance
+        return Judged(None, warnings, NOT_FINITE)
+    return Judged(row, warnings)

@@ -46,7 +46,7 @@ class Answer(_Value):
 
 
 class PictureResult(_Value):
-    """What the model says of one picture, most probable class first; or why it could not be read."""
+    """What the model says of one picture, most probable class first; or why there is no answer."""
 
     key: str
     predictions: list[Answer] = Field(default_factory=list)
@@ -63,7 +63,7 @@ class ModelName(_Value):
 
 
 class PredictResult(_Value):
-    """What ``predict --json`` prints. The exit code is 3 where some picture could not be read."""
+    """What ``predict --json`` prints. The exit code is 3 where some picture has no answer."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     model: ModelName
@@ -71,7 +71,7 @@ class PredictResult(_Value):
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 where some picture could not be read."""
+        """0, or 3 where some picture has no answer."""
         return DataError.exit_code if any(result.error for result in self.results) else 0
 
 
@@ -115,18 +115,17 @@ def _pictures(given: Iterable[str]) -> Iterator[Path]:
 def _answers(
     manifest: Manifest, predictor: Predictor, decision: Decision, paths: Sequence[Path], top_k: int
 ) -> list[PictureResult]:
-    from eyebright.verbs.answering import probabilities_of
+    from eyebright.verbs.answering import judged
 
-    read = [_read(path, manifest.preprocess) for path in paths]
-    rows = probabilities_of(predictor, decision, read)
+    said = judged(predictor, decision, [_read(path, manifest.preprocess) for path in paths])
     return [
         PictureResult(
             key=str(path),
-            predictions=[] if row is None else top_answers(row, manifest.classes, top_k),
+            predictions=[] if one.probabilities is None else top_answers(one.probabilities, manifest.classes, top_k),
             warnings=list(one.warnings),
             error=one.error,
         )
-        for path, one, row in zip(paths, read, rows, strict=True)
+        for path, one in zip(paths, said, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ def show_predictions(result: Any) -> None:
     table.columns[0].no_wrap = True
     for row in result.results:
         first = row.predictions[0] if row.predictions else None
-        remark = [f"not read: {row.error}"] if row.error else [*([row.verdict] if row.verdict else []), *row.warnings]
+        remark = [f"no answer: {row.error}"] if row.error else [*([row.verdict] if row.verdict else []), *row.warnings]
         table.add_row(
             cell(_end_of_path(row.key, int(console.width * PATH_SHARE))),
             cell(first.label if first else ""),
@@ -25,7 +25,7 @@ def show_predictions(result: Any) -> None:
     console.print(table)
     failed = sum(bool(row.error) for row in result.results)
     if failed:
-        print_line(console, f"{failed} of {len(result.results)} pictures could not be read.")
+        print_line(console, f"{failed} of {len(result.results)} pictures could not be answered.")
 
 
 def _end_of_path(path: str, room: int) -> str:

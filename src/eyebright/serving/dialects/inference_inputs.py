@@ -10,7 +10,7 @@ from eyebright.core.arrays import Pixels
 from eyebright.core.registry import unknown
 from eyebright.serving.answers import About
 from eyebright.serving.bodies import json_kind, parse_object, quoted, refuse_many, short
-from eyebright.serving.tensors import bad, byte_strings, flat, from_base64, from_buffer, from_lists, pixels_nchw, read_shape
+from eyebright.serving.tensors import bad, byte_strings, check_nchw, flat, from_base64, from_buffer, from_lists, read_shape
 
 IMAGE, PIXELS = "image", "pixels"
 HEAD_LENGTH = "inference-header-content-length"
@@ -90,9 +90,10 @@ def _from_text(tensor: Mapping[str, Any], asked: Mapping[str, Any]) -> list[byte
 def _pixels(tensor: Mapping[str, Any], content: memoryview | None, about: About) -> Pixels:
     where = f"Input {PIXELS!r}"
     shape = read_shape(tensor.get("shape"), f"input {PIXELS!r}")
+    check_nchw(shape, about, where)
     if content is not None:
-        return pixels_nchw(from_buffer(content, shape, where), about, where)
+        return from_buffer(content, shape, where)
     numbers = from_lists(tensor["data"], f"'data' of input {PIXELS!r}")
     if numbers.size != math.prod(shape):
         raise bad(f"{where} has {numbers.size} numbers; its shape {shape} has {math.prod(shape)}.")
-    return pixels_nchw(numbers.reshape(shape), about, where)
+    return numbers.reshape(shape)
