@@ -86,3 +86,17 @@ def test_the_readme_names_commands_at_all():
 def test_each_link_to_a_file_of_ours_leads_somewhere(page):
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_page_on_security_names_what_stays_in_the_cache_and_how_much_of_it():
+    from eyebright.data import pixel_cache, scan_cache
+    from eyebright.images import phash
+    from eyebright.training import features
+
+    told = " ".join((ROOT / "SECURITY.md").read_text(encoding="utf-8").split())
+    stays = told[told.index("**Pictures stay in the cache folder**") :]
+    assert f"`{pixel_cache.FOLDER}` has copies" in stays
+    assert f"at most {pixel_cache.LIMIT // 2**30} GiB, none of a data set with a {pixel_cache.PATIENTS} file" in stays
+    assert f"`{scan_cache.FOLDER}` has a grey thumbprint of {phash.SIDE} x {phash.SIDE} pixels" in stays
+    assert f"at most {scan_cache.LIMIT // 2**20} MiB" in stays
+    assert f"at most {features.CACHE_LIMIT // 2**30} GiB" in stays
