@@ -82,6 +82,21 @@ def test_the_readme_names_commands_at_all():
     assert {shlex.split(line)[1] for line in commands(README)} >= {"train", "predict", "verify"}
 
 
+def test_the_tour_can_be_typed_in_order_each_run_is_made_once_and_before_it_is_used():
+    """A run's folder is never written to twice, and a default takes the next free number: each command names its own."""
+    made = []
+    for line in "\n".join(blocks(README.read_text(encoding="utf-8"))).splitlines():
+        out = re.search(r"""(?:--out |\bout=")([^\s"]+)""", line)
+        if re.match(r"(\$ )?eyebright (train|tune|import) ", line) or "eyebright.train(" in line:
+            assert out, f"{line}: which folder it takes depends on what was typed before"
+            assert out.group(1) not in made, line
+            made.append(out.group(1))
+        elif re.match(r"(\$ )?eyebright ", line):
+            used = re.findall(r"\bruns/[\w-]+", line)
+            assert set(used) <= set(made), line
+    assert len(made) > 4
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_link_to_a_file_of_ours_leads_somewhere(page):
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
