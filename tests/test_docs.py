@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -95,6 +96,24 @@ def test_the_tour_can_be_typed_in_order_each_run_is_made_once_and_before_it_is_u
             used = re.findall(r"\bruns/[\w-]+", line)
             assert set(used) <= set(made), line
     assert len(made) > 4
+
+
+def declared():
+    """What pyproject.toml says of the project."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_extra_that_is_named_to_pip_is_declared(page):
+    named = re.findall(r"pip install '?(?:\.|eyebright)\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+    assert {extra for each in named for extra in each.split(",")} <= set(declared()["optional-dependencies"])
+
+
+def test_the_readme_names_every_extra_that_a_user_may_want():
+    text = README.read_text(encoding="utf-8")
+    install = text[text.index("## Install") : text.index("## A tour")]
+    wanted = set(declared()["optional-dependencies"]) - {"demo", "dev", "telemetry"}  # the last is in docs/serving.md
+    assert wanted <= set(re.findall(r"\w+", install))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
