@@ -116,6 +116,12 @@ def test_the_readme_names_every_extra_that_a_user_may_want():
     assert wanted <= set(re.findall(r"\w+", install))
 
 
+def test_the_readme_bounds_torch_as_the_project_does():
+    command = next(line for line in README.read_text(encoding="utf-8").splitlines() if "pip install 'torch" in line)
+    train = declared()["optional-dependencies"]["train"]
+    assert sorted(re.findall(r"'([^']+)'", command)) == sorted(row for row in train if row.startswith("torch"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_link_to_a_file_of_ours_leads_somewhere(page):
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
