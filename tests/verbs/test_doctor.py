@@ -61,7 +61,7 @@ def test_a_source_tree_that_is_not_installed_is_said_in_words(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(subject.metadata, "requires", requires)
-    assert named(doctor(), "packages").remedy == "pip install eyebright"
+    assert named(doctor(), "packages").remedy == "In a clone of eyebright: pip install ."
 
 
 def installed(monkeypatch, tmp_path, **builds):

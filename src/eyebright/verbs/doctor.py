@@ -86,7 +86,7 @@ def _packages() -> list[Check]:
     try:
         declared = metadata.requires("eyebright") or []
     except metadata.PackageNotFoundError:
-        remedy = "pip install eyebright"
+        remedy = "In a clone of eyebright: pip install ."
         return [Check(group="software", name="packages", state="caution", detail="eyebright is not installed", remedy=remedy)]
     return [_package(name, extra) for extra, names in _by_extra(declared).items() for name in names]
 
