@@ -171,6 +171,26 @@ def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
     assert "1 of 3 pictures could not be read." in text
 
 
+def test_no_answer_is_shown_as_certain_nor_another_as_impossible(said):
+    show_predictions(
+        Value(results=[answer(predictions=(("oak", 0.9997), ("elm", 0.0003))), answer(predictions=(("oak", 1.0),))])
+    )
+    text = unwrapped(said())
+    assert "oak >0.999 elm <0.01" in text
+    assert text.count("oak >0.999") == 2
+    show_predictions(Value(results=[answer(predictions=(("oak", 0.9971),))]))
+    assert "oak 0.997" in unwrapped(said())
+
+
+def test_an_accuracy_of_one_is_shown_only_where_every_answer_was_right(said):
+    figures = {"accuracy": Figure(value=0.9971, low=0.98, high=0.9999, n=345, method="wilson")}
+    show_evaluation(Evaluation(**(evaluation_values() | {"figures": figures, "baselines": {}})))
+    assert "0.997 0.98 to 1.00 345" in unwrapped(said())
+    figures = {"accuracy": Figure(value=1.0, low=0.99, high=1.0, n=345, method="wilson")}
+    show_evaluation(Evaluation(**(evaluation_values() | {"figures": figures, "baselines": {}})))
+    assert "1.00 0.99 to 1.00 345" in unwrapped(said())
+
+
 def test_as_many_next_answers_are_shown_as_were_asked_for(said):
     classes = (("oak", 0.5), ("elm", 0.3), ("ash", 0.15), ("fir", 0.05))
     show_predictions(Value(results=[answer(predictions=classes[:1]), answer(predictions=classes)]))

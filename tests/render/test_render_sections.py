@@ -131,3 +131,13 @@ def test_another_page_takes_the_shell_and_fills_its_blocks():
     assert "Content-Security-Policy" in html
     assert "--paper: #fbfaf7" in html
     assert html.rstrip().endswith("</html>")
+
+
+def test_no_mistake_is_shown_as_made_with_certainty():
+    report = fake_reports.trash()
+    mistakes = [
+        each.model_copy(update={"probability": sure}) for each, sure in zip(report.mistakes, (1.0, 0.9971), strict=False)
+    ]
+    text = text_of(render_report(report.model_copy(update={"mistakes": mistakes})))
+    assert ", >99.9 %" in text or ", &gt;99.9 %" in text
+    assert ", 99.7 %" in text
