@@ -273,13 +273,15 @@ def test_a_report_path_is_one_unbroken_line(said, tmp_path):
 def test_models_and_data_sets_say_what_is_missing(said):
     show_models(
         [
-            Value(name="cnn", kind="classic", about="small", available=True),
-            Value(name="vit", kind="timm", about="big", available=False),
+            Value(name="cnn", kind="classic", about="small", extra="train", available=True),
+            Value(name="vit", kind="timm", about="big", extra="train", available=False),
+            Value(name="hog", kind="handcrafted", about="old", extra="train,classic", available=False),
         ]
     )
     show_datasets([Value(name="mnist", about="digits", where=None)])
     text = said()
     assert "pip install 'eyebright[train]'" in text
+    assert "pip install 'eyebright[train,classic]'" in text
     assert "not on this computer" in text
 
 
@@ -292,7 +294,7 @@ def test_models_and_data_sets_say_what_is_missing(said):
         (show_verify, Value(checks=[Value(name=EVIL, state="failed", detail=EVIL)])),
         (show_train, Value(run=None, report=None, plan=[EVIL])),
         (show_report, Value(path=EVIL)),
-        (show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),
+        (show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, extra="train", available=True)]),
         (show_datasets, [Value(name=EVIL, about=EVIL, where=EVIL)]),
         (
             show_download,
