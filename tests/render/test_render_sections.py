@@ -141,3 +141,9 @@ def test_no_mistake_is_shown_as_made_with_certainty():
     text = text_of(render_report(report.model_copy(update={"mistakes": mistakes})))
     assert ", >99.9 %" in text or ", &gt;99.9 %" in text
     assert ", 99.7 %" in text
+
+
+def test_of_the_choices_it_is_not_claimed_that_all_can_be_set(texts):
+    assert (
+        "What was chosen without being asked Where eyebright train has a flag for one, it can be set by hand." in texts["trash"]
+    )
