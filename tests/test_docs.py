@@ -77,6 +77,17 @@ def test_each_command_in_the_docs_is_one_that_the_program_accepts(page, line):
     settings_of(verb).resolve(found.values)
 
 
+def test_the_figures_in_the_readme_are_called_as_the_terminal_calls_them():
+    from eyebright.render.words import metric_name
+
+    rows = README.read_text(encoding="utf-8").splitlines()
+    heads = [number for number, row in enumerate(rows) if row.startswith("figure ")]
+    assert heads
+    for number in heads:
+        assert rows[number + 1].startswith(f"{metric_name('accuracy')} ")
+        assert rows[number + 1].index("0.98 to") == rows[number].index("95 % interval")
+
+
 def test_the_readme_names_commands_at_all():
     if len(README.read_text(encoding="utf-8")) < 200:
         pytest.skip("the README is not written yet")

@@ -191,6 +191,16 @@ def test_an_accuracy_of_one_is_shown_only_where_every_answer_was_right(said):
     assert "1.00 0.99 to 1.00 345" in unwrapped(said())
 
 
+def test_figures_are_called_as_the_report_calls_them(said):
+    names = ("accuracy", "f1_macro", "top_5_accuracy", "roc_auc_ovr", "log_loss", "brier", "ece", "ece_before")
+    figures = {name: Figure(value=0.5, low=0.4, high=0.6, n=203, method="bootstrap") for name in names}
+    show_evaluation(Evaluation(**(evaluation_values() | {"figures": figures})))
+    text = said()
+    assert "_" not in text
+    for name in ("Accuracy", "Macro F1", "Top-5 accuracy", "Macro ROC-AUC", "Log loss", "Brier score", "uncorrected"):
+        assert f"{name} " in text
+
+
 def test_as_many_next_answers_are_shown_as_were_asked_for(said):
     classes = (("oak", 0.5), ("elm", 0.3), ("ash", 0.15), ("fir", 0.05))
     show_predictions(Value(results=[answer(predictions=classes[:1]), answer(predictions=classes)]))

@@ -143,6 +143,11 @@ def test_no_mistake_is_shown_as_made_with_certainty():
     assert ", 99.7 %" in text
 
 
+def test_the_words_of_a_trade_stand_beside_plain_ones(texts):
+    assert "Recall, also called sensitivity: how many of the class’s pictures were found" in texts["trash"]
+    assert not [name for name, text in texts.items() if "logits" in text]
+
+
 def test_of_the_choices_it_is_not_claimed_that_all_can_be_set(texts):
     assert (
         "What was chosen without being asked Where eyebright train has a flag for one, it can be set by hand." in texts["trash"]

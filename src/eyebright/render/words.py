@@ -23,7 +23,7 @@ _NAMES = {
     "precision_weighted": "Weighted precision",
     "recall_weighted": "Weighted recall",
     "ece": "Calibration error",
-    "ece_before": "Calibration error before",
+    "ece_before": "Calibration error, uncorrected",
     "nll": "Log loss",
     "log_loss": "Log loss",
     "brier": "Brier score",

@@ -1,4 +1,4 @@
-"""Figures as text: as many decimals as their pictures support, with their intervals."""
+"""Figures as text: called as the report calls them, as many decimals as their pictures support, with their intervals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from rich.table import Table
 
 from eyebright.cli.show.common import blank_table, cell
 from eyebright.core.words import rounded
+from eyebright.render.words import metric_name
 
 FINE = 1000  # pictures from which a third decimal means something
 
@@ -21,7 +22,7 @@ def figures_table(figures: Mapping[str, Any], baseline: Mapping[str, Any]) -> Ta
     table = blank_table("figure", ">value", "95 % interval", ">n", *([">always the largest class"] if baseline else []))
     for name, figure in figures.items():
         beside = [number(baseline[name].value, figure.n) if name in baseline else ""] if baseline else []
-        table.add_row(cell(name), number(figure.value, figure.n), interval(figure), f"{figure.n:,}", *beside)
+        table.add_row(cell(metric_name(name)), number(figure.value, figure.n), interval(figure), f"{figure.n:,}", *beside)
     return table
 
 
