@@ -7,7 +7,7 @@ from types import SimpleNamespace as Value
 import pytest
 
 from eyebright.cli import terminal
-from eyebright.cli.show import figures, predict
+from eyebright.cli.show import figures, predict, train
 from eyebright.cli.show.catalogues import show_datasets, show_download, show_models
 from eyebright.cli.show.checks import show_doctor, show_verify
 from eyebright.cli.show.document import as_json
@@ -17,6 +17,7 @@ from eyebright.cli.show.predict import show_predictions
 from eyebright.cli.show.train import show_report, show_train
 from eyebright.core.report import ClassFigures, DataSummary, Evaluation, Figure, Report
 from eyebright.core.run import Run
+from eyebright.verbs.making.reporting import TRY_IT
 
 EVIL = "[bold red]a[/] \x1b[31m\u202e\r:smile:"
 EVIL_SHOWN = "[bold red]a[/] \\x1b[31m\\u202e\\r:smile:"
@@ -50,7 +51,7 @@ def said(capsys):
     return lambda: capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", [figures, predict, terminal])
+@pytest.mark.parametrize("module", [figures, predict, train, terminal])
 def test_the_examples_in_the_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted
@@ -247,6 +248,7 @@ def report():
         created="2026-01-01",
         summary=["Nine in ten are right."],
         cautions=["Small set."],
+        next_steps=[f"Try it: {TRY_IT}."],
         data=data,
     )
 
@@ -256,6 +258,7 @@ def test_training_shows_the_summary_and_where_things_lie(said, tmp_path):
     text = said()
     assert "Nine in ten are right." in text
     assert "Small set." in text
+    assert f"Try it: eyebright predict {tmp_path} IMAGE." in text
     assert f"Report: {tmp_path}/report.html\n" in text
     assert f"Model: {tmp_path}/bundle\n" in text
 

@@ -30,6 +30,7 @@ from eyebright.verbs.making.suspecting import shortcuts_of
 
 SHOWN_PAIRS = 12  # near-duplicates shown side by side
 SAMPLES = 24  # pictures shown as examples, spread over the classes
+TRY_IT = "eyebright predict RUN IMAGE"  # the report names no path: it may be moved, and be shown to others
 FEW_IN_CLASS = 20  # test pictures below which a class's recall is hardly known: Wilson's interval at 80 % is 35 points wide
 
 
@@ -214,8 +215,8 @@ def _next_steps(evaluation: Evaluation, data: DataSummary) -> list[str]:
         if (known[worst].recall or 0.0) < 0.9:
             steps.append(f"Add pictures of {worst}: it is found least often ({_in_100(known[worst].recall or 0.0)} in 100).")
     if evaluation.mistakes:
-        steps.append("Look at the confident mistakes below: wrong labels are as common there as wrong answers.")
-    steps.append("Try it on your own pictures: eyebright predict RUN IMAGE.")
+        steps.append("Look at the confident mistakes in the report: wrong labels are as common there as wrong answers.")
+    steps.append(f"Try it on your own pictures: {TRY_IT}.")
     return steps
 
 
