@@ -88,6 +88,13 @@ def test_the_figures_in_the_readme_are_called_as_the_terminal_calls_them():
         assert rows[number + 1].index("0.98 to") == rows[number].index("95 % interval")
 
 
+def test_contributors_are_told_every_word_of_the_makefile():
+    words = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert words
+    assert [word for word in words.group(1).split() if word != "help" and not re.search(rf"make {word}\s", told)] == []
+
+
 def test_the_readme_names_commands_at_all():
     if len(README.read_text(encoding="utf-8")) < 200:
         pytest.skip("the README is not written yet")
