@@ -158,3 +158,15 @@ def test_the_page_on_security_names_what_stays_in_the_cache_and_how_much_of_it()
     assert f"`{scan_cache.FOLDER}` has a grey thumbprint of {phash.SIDE} x {phash.SIDE} pixels" in stays
     assert f"at most {scan_cache.LIMIT // 2**20} MiB" in stays
     assert f"at most {features.CACHE_LIMIT // 2**30} GiB" in stays
+
+
+def test_the_page_on_data_names_the_limits_of_prepared_pictures():
+    from eyebright.data import pixel_cache, pixels
+
+    row = next(
+        line for line in (ROOT / "docs" / "data.md").read_text(encoding="utf-8").splitlines() if "| prepared pictures" in line
+    )
+    assert f"from {pixel_cache.LEAST // 2**20} MiB to {pixel_cache.LIMIT // 2**30} GiB they are written into a file" in row
+    assert pixel_cache.FREE == 4
+    assert "four times the room" in row
+    assert f"beyond {pixels.MEMORY_LIMIT // 2**30} GiB" in row
