@@ -160,6 +160,14 @@ def test_the_page_on_security_names_what_stays_in_the_cache_and_how_much_of_it()
     assert f"at most {features.CACHE_LIMIT // 2**30} GiB" in stays
 
 
+def test_the_design_cites_the_time_that_was_measured_last():
+    table = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    times = [re.search(rf"^\| eyebright, {form} \| ([\d.]+) \|", table, flags=re.MULTILINE) for form in ("openvino", "onnx")]
+    assert all(times)
+    cited = " and ".join(found.group(1) for found in times if found)
+    assert f"({cited} ms for Lite0" in (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+
+
 def test_the_page_on_data_names_the_limits_of_prepared_pictures():
     from eyebright.data import pixel_cache, pixels
 
