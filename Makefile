@@ -1,6 +1,6 @@
 # The only words one needs: make setup | check | test | test-slow | fix | bench | bench-serve | bench-scratch | bench-transfer | docs | demo | clean
 #
-# Every word but clean sees to the environment first: .venv is made where it is missing, brought up to date where pyproject.toml
+# Every word but help, bench and clean sees to the environment first: .venv is made where it is missing, brought up to date where pyproject.toml
 # or the constraints are newer, and built again where it is broken or of an old Python.
 
 PYTHON ?= python3
@@ -31,11 +31,11 @@ help:
 	echo "make test-slow   the slow ones"
 	echo "make fix     format, and repair what can be repaired"
 	echo "make demo    train and measure a small model"
-	echo "make bench   measure speed and accuracy, where bench/ is"
+	echo "make bench   list what measures speed and accuracy"
 	echo "make bench-serve   requests a second beside other servers (installs them aside)"
 	echo "make bench-scratch   training small pictures, beside the record's recipe and Keras (an hour)"
 	echo "make bench-transfer  photographs to a model, beside fastai and others (three hours)"
-	echo "make docs    build the documentation, where docs/build.py is"
+	echo "make docs    write docs/cli.md and docs/performance.md"
 	echo "make clean   remove .venv and caches"
 
 setup: $(READY)
@@ -76,8 +76,10 @@ fix: setup
 demo: setup
 	$(BIN)/python examples/demo.py
 
-bench: setup
-	if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; else echo "There is no bench/ yet."; fi
+bench:
+	echo "make bench-serve, make bench-scratch, make bench-transfer: see make help."
+	echo "By themselves, each with a first line that says what it measures and what it takes:"
+	grep -l __main__ bench/*.py | sed 's|bench/\(.*\)\.py|  $(BIN)/python -m bench.\1|'
 
 bench-serve: setup
 	$(BIN)/python -m bench.serve
@@ -89,7 +91,7 @@ bench-transfer: setup
 	$(BIN)/python -m bench.transfer
 
 docs: setup
-	if [ -e docs/build.py ]; then $(BIN)/python docs/build.py; else echo "The documentation is read as it is: docs/*.md"; fi
+	$(BIN)/python docs/build.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

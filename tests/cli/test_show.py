@@ -7,7 +7,7 @@ from types import SimpleNamespace as Value
 import pytest
 
 from eyebright.cli import terminal
-from eyebright.cli.show import figures, predict
+from eyebright.cli.show import figures, predict, train
 from eyebright.cli.show.catalogues import show_datasets, show_download, show_models
 from eyebright.cli.show.checks import show_doctor, show_verify
 from eyebright.cli.show.document import as_json
@@ -17,6 +17,7 @@ from eyebright.cli.show.predict import show_predictions
 from eyebright.cli.show.train import show_report, show_train
 from eyebright.core.report import ClassFigures, DataSummary, Evaluation, Figure, Report
 from eyebright.core.run import Run
+from eyebright.verbs.making.reporting import TRY_IT
 
 EVIL = "[bold red]a[/] \x1b[31m\u202e\r:smile:"
 EVIL_SHOWN = "[bold red]a[/] \\x1b[31m\\u202e\\r:smile:"
@@ -50,7 +51,7 @@ def said(capsys):
     return lambda: capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", [figures, predict, terminal])
+@pytest.mark.parametrize("module", [figures, predict, train, terminal])
 def test_the_examples_in_the_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted
@@ -171,6 +172,36 @@ def test_predictions_show_the_answer_the_runner_up_and_what_failed(said):
     assert "1 of 3 pictures could not be answered." in text
 
 
+def test_no_answer_is_shown_as_certain_nor_another_as_impossible(said):
+    show_predictions(
+        Value(results=[answer(predictions=(("oak", 0.9997), ("elm", 0.0003))), answer(predictions=(("oak", 1.0),))])
+    )
+    text = unwrapped(said())
+    assert "oak >0.999 elm <0.01" in text
+    assert text.count("oak >0.999") == 2
+    show_predictions(Value(results=[answer(predictions=(("oak", 0.9971),))]))
+    assert "oak 0.997" in unwrapped(said())
+
+
+def test_an_accuracy_of_one_is_shown_only_where_every_answer_was_right(said):
+    figures = {"accuracy": Figure(value=0.9971, low=0.98, high=0.9999, n=345, method="wilson")}
+    show_evaluation(Evaluation(**(evaluation_values() | {"figures": figures, "baselines": {}})))
+    assert "0.997 0.98 to 1.00 345" in unwrapped(said())
+    figures = {"accuracy": Figure(value=1.0, low=0.99, high=1.0, n=345, method="wilson")}
+    show_evaluation(Evaluation(**(evaluation_values() | {"figures": figures, "baselines": {}})))
+    assert "1.00 0.99 to 1.00 345" in unwrapped(said())
+
+
+def test_figures_are_called_as_the_report_calls_them(said):
+    names = ("accuracy", "f1_macro", "top_5_accuracy", "roc_auc_ovr", "log_loss", "brier", "ece", "ece_before")
+    figures = {name: Figure(value=0.5, low=0.4, high=0.6, n=203, method="bootstrap") for name in names}
+    show_evaluation(Evaluation(**(evaluation_values() | {"figures": figures})))
+    text = said()
+    assert "_" not in text
+    for name in ("Accuracy", "Macro F1", "Top-5 accuracy", "Macro ROC-AUC", "Log loss", "Brier score", "uncorrected"):
+        assert f"{name} " in text
+
+
 def test_as_many_next_answers_are_shown_as_were_asked_for(said):
     classes = (("oak", 0.5), ("elm", 0.3), ("ash", 0.15), ("fir", 0.05))
     show_predictions(Value(results=[answer(predictions=classes[:1]), answer(predictions=classes)]))
@@ -217,6 +248,7 @@ def report():
         created="2026-01-01",
         summary=["Nine in ten are right."],
         cautions=["Small set."],
+        next_steps=[f"Try it: {TRY_IT}."],
         data=data,
     )
 
@@ -226,6 +258,7 @@ def test_training_shows_the_summary_and_where_things_lie(said, tmp_path):
     text = said()
     assert "Nine in ten are right." in text
     assert "Small set." in text
+    assert f"Try it: eyebright predict {tmp_path} IMAGE." in text
     assert f"Report: {tmp_path}/report.html\n" in text
     assert f"Model: {tmp_path}/bundle\n" in text
 
@@ -253,13 +286,15 @@ def test_a_report_path_is_one_unbroken_line(said, tmp_path):
 def test_models_and_data_sets_say_what_is_missing(said):
     show_models(
         [
-            Value(name="cnn", kind="classic", about="small", available=True),
-            Value(name="vit", kind="timm", about="big", available=False),
+            Value(name="cnn", kind="classic", about="small", extra="train", available=True),
+            Value(name="vit", kind="timm", about="big", extra="train", available=False),
+            Value(name="hog", kind="handcrafted", about="old", extra="train,classic", available=False),
         ]
     )
     show_datasets([Value(name="mnist", about="digits", where=None)])
     text = said()
     assert "pip install 'eyebright[train]'" in text
+    assert "pip install 'eyebright[train,classic]'" in text
     assert "not on this computer" in text
 
 
@@ -272,7 +307,7 @@ def test_models_and_data_sets_say_what_is_missing(said):
         (show_verify, Value(checks=[Value(name=EVIL, state="failed", detail=EVIL)])),
         (show_train, Value(run=None, report=None, plan=[EVIL])),
         (show_report, Value(path=EVIL)),
-        (show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, available=True)]),
+        (show_models, [Value(name=EVIL, kind=EVIL, about=EVIL, extra="train", available=True)]),
         (show_datasets, [Value(name=EVIL, about=EVIL, where=EVIL)]),
         (
             show_download,

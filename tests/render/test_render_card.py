@@ -44,7 +44,7 @@ def test_the_text_says_what_how_well_and_when_not():
     assert "| Accuracy | 89 % (84 to 92) | 203 |" in card
     assert "**Leak:** 12 test pictures" in card
     assert "## When not to trust it" in card
-    assert "eyebright predict BUNDLE IMAGE" in card
+    assert "pip install .  # in a clone of eyebright\neyebright predict BUNDLE IMAGE\n" in card
 
 
 def test_markup_in_names_is_escaped():

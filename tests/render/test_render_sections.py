@@ -131,3 +131,24 @@ def test_another_page_takes_the_shell_and_fills_its_blocks():
     assert "Content-Security-Policy" in html
     assert "--paper: #fbfaf7" in html
     assert html.rstrip().endswith("</html>")
+
+
+def test_no_mistake_is_shown_as_made_with_certainty():
+    report = fake_reports.trash()
+    mistakes = [
+        each.model_copy(update={"probability": sure}) for each, sure in zip(report.mistakes, (1.0, 0.9971), strict=False)
+    ]
+    text = text_of(render_report(report.model_copy(update={"mistakes": mistakes})))
+    assert ", >99.9 %" in text or ", &gt;99.9 %" in text
+    assert ", 99.7 %" in text
+
+
+def test_the_words_of_a_trade_stand_beside_plain_ones(texts):
+    assert "Recall, also called sensitivity: how many of the class’s pictures were found" in texts["trash"]
+    assert not [name for name, text in texts.items() if "logits" in text]
+
+
+def test_of_the_choices_it_is_not_claimed_that_all_can_be_set(texts):
+    assert (
+        "What was chosen without being asked Where eyebright train has a flag for one, it can be set by hand." in texts["trash"]
+    )

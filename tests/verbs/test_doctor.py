@@ -7,6 +7,7 @@ from types import SimpleNamespace as Value
 
 import pytest
 
+from eyebright.data.catalogue import resolve_home
 from eyebright.verbs import doctor as subject
 from eyebright.verbs.doctor import Check, DoctorSettings, doctor, run
 
@@ -42,13 +43,27 @@ def bare(monkeypatch):
     monkeypatch.setattr(subject.importlib, "import_module", lambda name: pytest.fail(f"{name} was imported"))
 
 
-def test_a_bare_install_is_told_how_to_get_the_rest(bare):
+def test_a_bare_install_is_told_what_else_there_is_and_that_it_needs_none_of_it(bare):
     diagnosis = doctor()
     assert named(diagnosis, "numpy").state == "ok"
-    assert named(diagnosis, "torch").state == "missing"
-    assert named(diagnosis, "torch").remedy == "pip install 'eyebright[train]'"
-    assert named(diagnosis, "scikit-learn").remedy == "pip install 'eyebright[demo]'"
+    torch, sklearn = named(diagnosis, "torch"), named(diagnosis, "scikit-learn")
+    assert torch.state == sklearn.state == "optional"
+    assert torch.detail.startswith("for training")
+    assert torch.detail.endswith(": pip install 'eyebright[train]'")
+    assert sklearn.detail == "for the pictures of the demonstration: pip install 'eyebright[demo]'"
+    assert torch.remedy == sklearn.remedy == ""
     assert named(diagnosis, "device").detail == "cpu, because torch is not installed; ONNX Runtime runs the models"
+
+
+def test_a_package_of_the_base_install_is_missing_and_comes_with_its_command(bare, monkeypatch):
+    monkeypatch.setattr(subject.metadata, "requires", lambda name: [*DECLARED, "rich>=14"])
+    rich = named(doctor(), "rich")
+    assert (rich.state, rich.remedy) == ("missing", "pip install eyebright")
+
+
+def test_it_is_known_of_every_extra_what_it_is_for():
+    declared = [subject._requirement(text)[1] for text in metadata.requires("eyebright")]
+    assert set(subject.PURPOSES) == set(declared) - {"", "dev"}
 
 
 def test_each_package_is_listed_once_and_those_of_developers_not_at_all(bare):
@@ -61,7 +76,7 @@ def test_a_source_tree_that_is_not_installed_is_said_in_words(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(subject.metadata, "requires", requires)
-    assert named(doctor(), "packages").remedy == "pip install eyebright"
+    assert named(doctor(), "packages").remedy == "In a clone of eyebright: pip install ."
 
 
 def installed(monkeypatch, tmp_path, **builds):
@@ -142,7 +157,8 @@ def test_a_disk_that_is_nearly_full_comes_with_a_remedy(monkeypatch):
 
 def test_the_data_home_is_looked_at(monkeypatch, tmp_path):
     monkeypatch.delenv("EYEBRIGHT_DATA", raising=False)
-    assert named(doctor(), "EYEBRIGHT_DATA").state == "fact"
+    unset = named(doctor(), "EYEBRIGHT_DATA")
+    assert (unset.state, unset.detail) == ("fact", f"not set; data sets lie in {resolve_home()}")
     monkeypatch.setenv("EYEBRIGHT_DATA", str(tmp_path))
     assert named(doctor(), "EYEBRIGHT_DATA").state == "ok"
     monkeypatch.setenv("EYEBRIGHT_DATA", str(tmp_path / "nowhere"))

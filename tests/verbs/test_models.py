@@ -52,6 +52,15 @@ def test_without_torch_the_list_is_the_same_but_nothing_is_available(monkeypatch
     assert not any(entry.available for entry in found)
 
 
+def test_a_handcrafted_model_is_available_where_scikit_learn_is(monkeypatch):
+    monkeypatch.setattr(subject, "find_spec", lambda name: None if name == "sklearn" else name)
+    found = {entry.name: entry for entry in subject.run(ModelsSettings())}
+    assert (found["hog-svm"].available, found["hog-svm"].extra) == (False, "train,classic")
+    assert (found["cnn"].available, found["cnn"].extra) == (True, "train")
+    monkeypatch.setattr(subject, "find_spec", lambda name: None if name == "torch" else name)
+    assert not any(entry.available for entry in subject.run(ModelsSettings()))
+
+
 def test_every_listed_network_says_where_its_weights_come_from():
     found = {entry.name: entry.weights for entry in eyebright.list_models()}
     assert found["lite0"] == "installed"

@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from eyebright.core.arrays import Labels
 from eyebright.core.errors import DataError
 from eyebright.core.report import Figure, Shortcut
+from eyebright.core.words import rounded
 from eyebright.data.folds import group_folds, units_of_groups
 from eyebright.evaluation.accuracy import balanced_accuracy, count_answers
 from eyebright.evaluation.cue_families import FAMILIES, Family
@@ -206,4 +207,4 @@ def _detail(finding: _Finding, table: _Table) -> str:
 
 
 def _in_100(share: float) -> str:
-    return f"{100 * share:.0f}"
+    return rounded(100 * share, 0, 100)

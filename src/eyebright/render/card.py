@@ -30,7 +30,7 @@ def render_card(report: Report, *, name: str, licence_of_weights: str | None = N
         _subgroups(report),
         _data(report),
         _cautions(report),
-        _usage(),
+        usage("`eyebright verify BUNDLE` shows that each form still computes what it did here."),
         _licence(licence_of_weights),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -177,11 +177,14 @@ def _cautions(report: Report) -> str:
     return "## When not to trust it\n\n" + "\n".join(f"- {escaped(caution)}" for caution in found)
 
 
-def _usage() -> str:
+def usage(proof: str, *, extra: str = "") -> str:
+    """How the bundle is asked: with ``extra``, where its form needs one, and the sentence that says how it is proved."""
+    install = f"pip install '.[{extra}]'" if extra else "pip install ."
+    told = "" if extra else " A bundle that has torch's form alone needs `pip install '.[train]'`."
     return (
         "## How to use it\n\n"
-        "```sh\npip install eyebright\neyebright predict BUNDLE IMAGE\n```\n\n"
-        "`BUNDLE` is this folder. `eyebright verify BUNDLE` shows that each form still computes what it did here."
+        f"```sh\n{install}  # in a clone of eyebright\neyebright predict BUNDLE IMAGE\n```\n\n"
+        f"`BUNDLE` is this folder.{told} {proof}"
     )
 
 

@@ -200,7 +200,7 @@ def calibration_sentence(report: Evaluation) -> str:
     told = f"On average its confidence is {percent(after)} off (ECE)"
     if before is None or report.temperature == 1.0:
         return told + "."
-    return f"{told}; before dividing the logits by the temperature {report.temperature:.2f} it was {share(before, report.n)}."
+    return f"{told}; before it was corrected (by the temperature {report.temperature:.2f}) it was {share(before, report.n)}."
 
 
 def suspicious_first(shortcuts: list[Shortcut]) -> list[Shortcut]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from eyebright.core.report import Report
+from eyebright.core.words import rounded
 from eyebright.render import findings, plots, words
 from eyebright.render.page import Plot
 from eyebright.render.tables import NUMBERED_CLASSES
@@ -60,7 +61,7 @@ def _curve_finding(measure: str, series: dict[str, tuple[list[int], list[float]]
     steps, values = series[part]
     best = (min if measure == "loss" else max)(range(len(values)), key=values.__getitem__)
     word, value = words.metric_name(measure), values[best]
-    shown = f"{value:.2f}" if measure == "loss" else f"{value * 100:.0f} %"
+    shown = f"{value:.2f}" if measure == "loss" else f"{rounded(value * 100, 0, 100)} %"
     subject = f"{part.capitalize()} {word if word.isupper() or word[-1].isdigit() else word.lower()}"
     if len(steps) == 1:  # it was asked once, so nothing was best
         return f"{subject} after epoch {steps[best]}: {shown}"

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from eyebright.core.report import Figure
-from eyebright.core.words import duration
+from eyebright.core.words import duration, sureness
 from eyebright.render import findings, words
 
 # Bitmaps alone: an SVG could hold anything, and thumbnails are re-encoded before they come here.
@@ -62,7 +62,7 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, findings=findings, duration=duration)
+    environment.globals.update(words=words, findings=findings, duration=duration, sureness=sureness)
     environment.filters["thumbnail"] = safe_thumbnail
     return environment
 

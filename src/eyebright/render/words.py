@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eyebright.core.report import Figure, Report
+from eyebright.core.words import rounded
 
 UNDEFINED = "not defined"
 
@@ -22,7 +23,7 @@ _NAMES = {
     "precision_weighted": "Weighted precision",
     "recall_weighted": "Weighted recall",
     "ece": "Calibration error",
-    "ece_before": "Calibration error before",
+    "ece_before": "Calibration error, uncorrected",
     "nll": "Log loss",
     "log_loss": "Log loss",
     "brier": "Brier score",
@@ -159,14 +160,6 @@ def _width(figure: Figure) -> float:
     return 2 * 1.96 * math.sqrt(0.25 / max(figure.n, 1))
 
 
-def _rounded(value: float, places: int, whole: float) -> str:
-    text = f"{value:.{places}f}"
-    # "100 %" is said only of what was always right, "0 %" only of what never was.
-    if float(text) in (0.0, whole) and abs(value - float(text)) > 1e-9 and places < 4:
-        return _rounded(value, places + 1, whole)
-    return text
-
-
 def percent(figure: Figure) -> str:
     """A share with its interval.
 
@@ -195,7 +188,7 @@ def value_only(figure: Figure, scale: float = 1.0) -> str:
     """The value alone, times ``scale``, rounded to what its interval supports."""
     if figure.value is None:
         return UNDEFINED
-    return _rounded(figure.value * scale, decimals(_width(figure) * scale), scale)
+    return rounded(figure.value * scale, decimals(_width(figure) * scale), scale)
 
 
 def _interval(figure: Figure, scale: float) -> str:
@@ -232,7 +225,7 @@ def value_texts(metric: str, figures: Sequence[Figure]) -> list[str]:
     scale = 100.0 if is_share(metric) else 1.0
     places = min((decimals(_width(figure) * scale) for figure in figures), default=0)
     unit = " %" if is_share(metric) else ""
-    return [UNDEFINED if each.value is None else f"{_rounded(each.value * scale, places, scale)}{unit}" for each in figures]
+    return [UNDEFINED if each.value is None else f"{rounded(each.value * scale, places, scale)}{unit}" for each in figures]
 
 
 def interval_text(metric: str, figure: Figure) -> str:
@@ -257,7 +250,7 @@ def spread_text(metric: str, mean: float, spread: float) -> str:
     """
     scale = 100.0 if is_share(metric) else 1.0
     places = decimals(2 * spread * scale)
-    return f"{_rounded(mean * scale, places, scale)}{' %' if is_share(metric) else ''} ± {spread * scale:.{places}f}"
+    return f"{rounded(mean * scale, places, scale)}{' %' if is_share(metric) else ''} ± {spread * scale:.{places}f}"
 
 
 def points(figure: Figure) -> str:

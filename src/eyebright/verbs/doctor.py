@@ -1,4 +1,4 @@
-"""What this computer can do for eyebright, what is installed, and the command for what is missing.
+"""What this computer can do for eyebright, what is installed, what else there is and the commands for it.
 
 It works with no extra at all, loads torch only where a GPU could be found by it, and raises nothing: what cannot be read is
 left out or said in words.
@@ -23,10 +23,24 @@ from eyebright.core.events import OnEvent, silent
 from eyebright.core.files import cache_home
 from eyebright.core.settings import Settings
 
-State = Literal["ok", "missing", "caution", "fact"]
+State = Literal["ok", "missing", "optional", "caution", "fact"]
 GIB = 2**30
 LOW_DISK = 2 * GIB  # bytes; a run with its checkpoints and caches stays well under this
 DEVELOPERS = {"dev"}  # extras that no user needs
+PURPOSES = {
+    "train": "training, the model imagenet, importing .onnx files and weights",
+    "classic": "handcrafted models",
+    "tune": "the search for settings",
+    "tensorboard": "the log for TensorBoard",
+    "serve": "the page and the server",
+    "telemetry": "traces of the server",
+    "medical": "DICOM pictures",
+    "heic": "HEIC pictures",
+    "keras": "importing .keras and .h5 files",
+    "litert": "importing .tflite files, and running them",
+    "openvino": "another way to run the ONNX form",
+    "demo": "the pictures of the demonstration",
+}
 
 # What makes inference on CPUs fast, by the names in /proc/cpuinfo.
 CPU_FLAGS = {
@@ -86,7 +100,7 @@ def _packages() -> list[Check]:
     try:
         declared = metadata.requires("eyebright") or []
     except metadata.PackageNotFoundError:
-        remedy = "pip install eyebright"
+        remedy = "In a clone of eyebright: pip install ."
         return [Check(group="software", name="packages", state="caution", detail="eyebright is not installed", remedy=remedy)]
     return [_package(name, extra) for extra, names in _by_extra(declared).items() for name in names]
 
@@ -121,7 +135,10 @@ def _package(name: str, extra: str) -> Check:
     try:
         return Check(group=group, name=name, state="ok", detail=metadata.version(name))
     except metadata.PackageNotFoundError:
-        remedy = f"pip install 'eyebright[{extra}]'" if extra else "pip install --force-reinstall eyebright"
+        if extra:
+            detail = f"for {PURPOSES.get(extra, f'the extra {extra}')}: pip install 'eyebright[{extra}]'"
+            return Check(group=group, name=name, state="optional", detail=detail)
+        remedy = "pip install eyebright"  # which is there already: pip brings what it lacks
         return Check(group=group, name=name, state="missing", detail=remedy, remedy=remedy)
 
 
@@ -232,7 +249,8 @@ def _free_bytes(folder: Path) -> int | None:
 def _data_home() -> Check:
     place = os.environ.get("EYEBRIGHT_DATA")
     if not place:
-        return Check(group="places", name="EYEBRIGHT_DATA", state="fact", detail="not set; data sets are given by their path")
+        detail = f"not set; data sets lie in {cache_home() / 'data'}"  # as data.catalogue.resolve_home says, without loading it
+        return Check(group="places", name="EYEBRIGHT_DATA", state="fact", detail=detail)
     if not Path(place).is_dir():
         remedy = "Set EYEBRIGHT_DATA to the folder that holds the data sets, or unset it."
         return Check(group="places", name="EYEBRIGHT_DATA", state="caution", detail=f"{place} is not a folder", remedy=remedy)

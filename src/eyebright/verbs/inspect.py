@@ -194,7 +194,8 @@ def _imbalance_sentence(counts: dict[str, int], ratio: float) -> str:
     largest, smallest = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     return (
         f"The classes are out of balance, {ratio:.1f} to 1: {largest!r} has {present[largest]:,} pictures, "
-        f"{smallest!r} has {present[smallest]:,}. Read the macro figures, not the accuracy alone."
+        f"{smallest!r} has {present[smallest]:,}. Read the figures that count each class the same, such as "
+        "balanced accuracy, not the accuracy alone."
     )
 
 

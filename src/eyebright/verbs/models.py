@@ -17,8 +17,14 @@ class ModelsSettings(Settings):
     like: str | None = argument(None, help="Only names that contain this, of timm and torchvision too, e.g. resnet.")
 
 
+_PACKAGES = {"train": ("torch", "timm"), "classic": ("sklearn",)}  # of an extra: those that tell whether it is there
+
+
 class ModelEntry(BaseModel):
-    """A model that ``train --model`` takes. ``weights``: ``installed``, ``download`` or ``none``."""
+    """A model that ``train --model`` takes. ``weights``: ``installed``, ``download`` or ``none``.
+
+    ``extra`` is what training it needs, several joined by commas; ``available`` says whether that is here.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,6 +32,7 @@ class ModelEntry(BaseModel):
     kind: str
     about: str
     weights: str
+    extra: str
     available: bool
 
 
@@ -51,16 +58,17 @@ def run(settings: ModelsSettings, on_event: OnEvent = silent) -> list[ModelEntry
         return list_models(settings.like)
     from eyebright.models import names
 
-    available = find_spec("torch") is not None and find_spec("timm") is not None
-    named = [_entry(info, available) for info in (*names.BUILT_IN, *names.SHORT, *names.CRAFTED)]
+    named = [_entry(info) for info in (*names.BUILT_IN, *names.SHORT, *names.CRAFTED)]
     others = [
-        ModelEntry(name=f"{family}:NAME", kind="many", about=about, weights="download", available=available)
+        ModelEntry(
+            name=f"{family}:NAME", kind="many", about=about, weights="download", extra="train", available=_installed("train")
+        )
         for family, about in names.FAMILIES.items()
     ]
     return [*named, *others]
 
 
-def _entry(info: Any, available: bool = True) -> ModelEntry:
+def _entry(info: Any) -> ModelEntry:
     from eyebright.models.handcrafted.names import is_handcrafted
     from eyebright.models.names import full_name
 
@@ -70,4 +78,12 @@ def _entry(info: Any, available: bool = True) -> ModelEntry:
         kind = "handcrafted"
     else:
         kind = info.name.partition(":")[0] if ":" in info.name else "built in"
-    return ModelEntry(name=info.name, kind=kind, about=info.about, weights=info.weights, available=available)
+    extra = "train,classic" if kind == "handcrafted" else "train"
+    return ModelEntry(
+        name=info.name, kind=kind, about=info.about, weights=info.weights, extra=extra, available=_installed(extra)
+    )
+
+
+def _installed(extra: str) -> bool:
+    """Whether what trains such a model is here; ``extra`` may be several, joined by commas."""
+    return all(find_spec(package) is not None for each in extra.split(",") for package in _PACKAGES[each])

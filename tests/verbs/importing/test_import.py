@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from tflite import tflite
 
 import eyebright
 from eyebright.cli.main import main
@@ -91,8 +92,16 @@ def test_the_card_says_that_it_was_imported_and_that_nothing_was_measured(bundle
     card = (bundle / "README.md").read_text(encoding="utf-8")
     assert card.startswith('---\nlicense: "mit"\n')
     for words in ("was imported, not trained here", "net.npz", "No temperature was fitted", "Nothing was measured on import",
-                  "lying, standing, leaning", "a &lt;friend&gt;", "16 x 16 pixels, stretched"):  # fmt: skip
+                  "lying, standing, leaning", "a &lt;friend&gt;", "16 x 16 pixels, stretched", "pip install .  #"):  # fmt: skip
         assert words in card, words
+
+
+def test_the_card_of_a_file_that_only_litert_runs_names_the_extra_for_it(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    file = tmp_path / "theirs.tflite"
+    file.write_bytes(tflite(np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32), softmax=True))
+    found = eyebright.import_model(file, NAMES, tmp_path / "made")
+    assert "pip install '.[litert]'  # in a clone" in (found.bundle / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_command_prints_the_bundle_and_what_was_found(weights, tmp_path, capsys, no_onnx):

@@ -12,7 +12,8 @@ def show_models(models: Iterable[Any]) -> None:
     """Prints the models that can be trained, and which of them need an extra."""
     table = blank_table("model", "kind", "about", "available")
     for model in models:
-        available = Text("yes", "green") if model.available else Text("missing: pip install 'eyebright[train]'", "yellow")
+        command = f"missing: pip install 'eyebright[{model.extra}]'"
+        available = Text("yes", "green") if model.available else cell(command, "yellow")
         table.add_row(cell(model.name, "bold"), cell(model.kind), cell(model.about), available)
     output().print(table)
 

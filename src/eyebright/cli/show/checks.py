@@ -25,7 +25,8 @@ def show_verify(result: Any) -> None:
 def show_doctor(diagnosis: Any) -> None:
     """Prints the checks group by group, and the commands that get what is missing."""
     console = output()
-    marks = {"ok": Text("ok", "green"), "missing": Text("missing", "yellow"), "caution": Text("caution", "yellow")}
+    marks = {"ok": Text("ok", "green"), "optional": Text("optional", "dim")}
+    marks |= {state: Text(state, "yellow") for state in ("missing", "caution")}
     table = blank_table("", "", "", "")
     group = ""
     for check in diagnosis.checks:

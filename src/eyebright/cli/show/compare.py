@@ -7,6 +7,7 @@ from rich.table import Table
 from eyebright.cli.show.common import blank_table, cell, output, print_findings, print_line, print_title
 from eyebright.cli.show.figures import number, signed
 from eyebright.cli.terminal import neutral
+from eyebright.render.words import metric_name
 
 
 def show_comparison(comparison: Any) -> None:
@@ -17,10 +18,10 @@ def show_comparison(comparison: Any) -> None:
     heads = (">" + neutral(comparison.first), ">" + neutral(comparison.second), ">difference", "95 % interval", "better")
     table = blank_table("figure", *heads)
     for name, row in comparison.figures.items():
-        _compared_row(table, name, row, comparison)
+        _compared_row(table, metric_name(name), row, comparison)
     for name, row in comparison.recalls.items():
         if row.better != "neither":
-            _compared_row(table, f"recall of {name}", row, comparison)
+            _compared_row(table, f"Recall of {name}", row, comparison)
     console.print(table)
     counts = (
         f"Both right {comparison.both_right:,}, only {comparison.first} {comparison.only_first:,}, "

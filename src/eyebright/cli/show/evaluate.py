@@ -7,6 +7,7 @@ from rich.table import Table
 
 from eyebright.cli.show.common import blank_table, cell, output, print_findings, print_line, print_title
 from eyebright.cli.show.figures import evaluation_table, figures_table, interval, number, span
+from eyebright.render.words import metric_name
 
 
 def show_evaluation(evaluation: Any) -> None:
@@ -41,7 +42,14 @@ def _by_class(classes: Mapping[str, Any]) -> Table:
 
 def _by_subgroup(rows: Iterable[Any]) -> Table:
     table = blank_table(
-        "column", "value", ">n", ">accuracy", "95 % interval", ">f1_macro", ">less or more than the rest", "95 % interval"
+        "column",
+        "value",
+        ">n",
+        ">accuracy",
+        "95 % interval",
+        f">{metric_name('f1_macro')}",
+        ">less or more than the rest",
+        "95 % interval",
     )
     for row in rows:
         accuracy, difference = row.figures["accuracy"], row.difference

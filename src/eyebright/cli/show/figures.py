@@ -1,4 +1,4 @@
-"""Figures as text: as many decimals as their pictures support, with their intervals."""
+"""Figures as text: called as the report calls them, as many decimals as their pictures support, with their intervals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from eyebright.cli.show.common import blank_table, cell
+from eyebright.core.words import rounded
+from eyebright.render.words import metric_name
 
 FINE = 1000  # pictures from which a third decimal means something
 
@@ -20,17 +22,17 @@ def figures_table(figures: Mapping[str, Any], baseline: Mapping[str, Any]) -> Ta
     table = blank_table("figure", ">value", "95 % interval", ">n", *([">always the largest class"] if baseline else []))
     for name, figure in figures.items():
         beside = [number(baseline[name].value, figure.n) if name in baseline else ""] if baseline else []
-        table.add_row(cell(name), number(figure.value, figure.n), interval(figure), f"{figure.n:,}", *beside)
+        table.add_row(cell(metric_name(name)), number(figure.value, figure.n), interval(figure), f"{figure.n:,}", *beside)
     return table
 
 
 def number(value: float | None, n: int) -> str:
-    """A figure with as many decimals as ``n`` pictures support.
+    """A figure with as many decimals as ``n`` pictures support, and so many that only what is whole reads so.
 
-    >>> number(0.91234, 999), number(0.91234, 1000), number(None, 1000)
-    ('0.91', '0.912', '-')
+    >>> number(0.91234, 999), number(0.91234, 1000), number(0.9971, 999), number(1.0, 999), number(None, 1000)
+    ('0.91', '0.912', '0.997', '1.00', '-')
     """
-    return "-" if value is None else f"{value:.{_decimals(n)}f}"
+    return "-" if value is None else rounded(value, _decimals(n))
 
 
 def signed(value: float | None, n: int) -> str:
@@ -48,8 +50,8 @@ def interval(figure: Any) -> str:
 
 
 def span(low: float | None, high: float | None, n: int) -> str:
-    """From ``low`` to ``high``, as `number` writes them; empty where one is missing."""
-    return "" if low is None or high is None else f"{number(low, n)} to {number(high, n)}"
+    """From ``low`` to ``high``, with as many decimals as ``n`` pictures support; empty where one is missing."""
+    return "" if low is None or high is None else f"{low:.{_decimals(n)}f} to {high:.{_decimals(n)}f}"
 
 
 def _decimals(n: int) -> int:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from eyebright.cli.show.common import blank_table, cell, output, print_line
+from eyebright.core.words import probability
 
 PATH_SHARE = 0.4  # of the width, the most that a picture's path may take; its end says more than its beginning
 
@@ -18,8 +19,8 @@ def show_predictions(result: Any) -> None:
         table.add_row(
             cell(_end_of_path(row.key, int(console.width * PATH_SHARE))),
             cell(first.label if first else ""),
-            f"{first.probability:.3f}" if first else "",
-            cell(", ".join(f"{answer.label} {answer.probability:.2f}" for answer in row.predictions[1:])),
+            probability(first.probability, 3) if first else "",
+            cell(", ".join(f"{answer.label} {probability(answer.probability, 2)}" for answer in row.predictions[1:])),
             cell("; ".join(map(str, remark)), "red" if row.error else ""),
         )
     console.print(table)

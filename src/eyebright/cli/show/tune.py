@@ -6,6 +6,7 @@ from rich.text import Text
 
 from eyebright.cli.show.common import blank_table, cell, output, print_line, print_path, print_title
 from eyebright.cli.show.figures import FINE, number
+from eyebright.render.words import metric_name
 
 
 def show_tune(result: Any) -> None:
@@ -22,7 +23,7 @@ def show_tune(result: Any) -> None:
         mark = "" if not share or name in result.mattered else ", may be chance"
         table.add_row(cell(name), _setting(usual, name), _setting(best, name), share + mark)
     for name, pair in {result.metric: (usual.score, best.score), "accuracy": (usual.accuracy, best.accuracy)}.items():
-        table.add_row(cell(name), *(number(value, FINE if name == "log_loss" else result.n) for value in pair), "")
+        table.add_row(cell(metric_name(name)), *(number(value, FINE if name == "log_loss" else result.n) for value in pair), "")
     console.print(table)
     print_path(console, "Page", result.path / "search.html")
     print_path(console, "Settings", result.path / "best.toml")

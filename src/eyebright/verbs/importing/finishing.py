@@ -12,7 +12,7 @@ from eyebright.core.decision import Decision
 from eyebright.core.events import OnEvent, Phase
 from eyebright.core.files import new_directory
 from eyebright.core.preprocess import Preprocess
-from eyebright.render.card import escaped, quoted
+from eyebright.render.card import escaped, quoted, usage
 from eyebright.verbs.importing.declared import Brought, Declared, Normalisation
 from eyebright.verbs.importing.labels import require_outputs
 from eyebright.verbs.importing.sniffing import Kind, Sniffed
@@ -61,9 +61,14 @@ def finish_graph(around: Around, path: Path, on_event: OnEvent) -> tuple[Bundle,
         probe = make_probe(preprocess)
         require_outputs(brought.predictor(probe.pixels[:1]).logits.shape[1], around.classes, around.found.path.name)
         notes = (*brought.notes, *_normalising(around.declared, brought))
-        contents = _contents(around, preprocess, brought.architecture, brought.provenance, notes)
+        contents = _contents(around, preprocess, brought.architecture, brought.provenance, notes, _extra(brought))
         complete(folder, contents, brought.forms, probe, brought.predictor)
     return read_bundle(path), notes
+
+
+def _extra(brought: Brought) -> str:
+    """The extra without which no form of the bundle can run; empty where one needs none, as ONNX does."""
+    return "litert" if set(brought.forms) == {"litert"} else ""
 
 
 def _normalising(declared: Declared, brought: Brought) -> tuple[str, ...]:
@@ -88,6 +93,7 @@ def _contents(
     architecture: Architecture | None,
     provenance: dict[str, Any],
     notes: tuple[str, ...],
+    extra: str = "",
 ) -> Contents:
     declared = {key: value for key, value in dataclasses.asdict(around.declared).items() if value is not None}
     told = {
@@ -113,11 +119,11 @@ def _contents(
         decision=Decision(fitted_on="nothing: the model was imported"),
         split=None,
         provenance=told,
-        card=_card(around, preprocess, notes),
+        card=_card(around, preprocess, notes, extra),
     )
 
 
-def _card(around: Around, preprocess: Preprocess, notes: tuple[str, ...]) -> str:
+def _card(around: Around, preprocess: Preprocess, notes: tuple[str, ...], extra: str) -> str:
     """A model card that says what is known, and that it is little: nothing was trained or measured here."""
     head = [
         "---",
@@ -142,8 +148,7 @@ def _card(around: Around, preprocess: Preprocess, notes: tuple[str, ...]) -> str
         "## When not to trust it\n\nNothing was measured on import: `eyebright evaluate` does that on labelled pictures. No "
         "temperature was fitted, so its probabilities are the model's own and may be too sure. It always names one of its "
         "classes, also for a picture of something else.",
-        "## How to use it\n\n```sh\npip install eyebright\neyebright predict BUNDLE IMAGE\n```\n\n`BUNDLE` is this folder. "
-        "`eyebright verify BUNDLE` shows that each form still computes what it did on import.",
+        usage("`eyebright verify BUNDLE` shows that each form still computes what it did on import.", extra=extra),
         _licence(around.licence),
     ]
     return "\n\n".join(section.rstrip() for section in sections) + "\n"

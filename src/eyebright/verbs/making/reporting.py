@@ -17,6 +17,7 @@ from eyebright.core.report import (
     SamplePicture,
     TrainingSummary,
 )
+from eyebright.core.words import rounded
 from eyebright.data.audit import class_counts, imbalance, near_count, size_summary
 from eyebright.data.source import Sample, Source, group_of
 from eyebright.images.decode import decode_any
@@ -29,6 +30,7 @@ from eyebright.verbs.making.suspecting import shortcuts_of
 
 SHOWN_PAIRS = 12  # near-duplicates shown side by side
 SAMPLES = 24  # pictures shown as examples, spread over the classes
+TRY_IT = "eyebright predict RUN IMAGE"  # the report names no path: it may be moved, and be shown to others
 FEW_IN_CLASS = 20  # test pictures below which a class's recall is hardly known: Wilson's interval at 80 % is 35 points wide
 
 
@@ -174,14 +176,19 @@ def _summary(evaluation: Evaluation, data: DataSummary, training: TrainingSummar
 def _times(figure: Figure) -> str:
     if figure.value is None or figure.low is None or figure.high is None:
         return "as the figures below say"
-    return f"{100 * figure.value:.0f} times in 100 (95 % interval {100 * figure.low:.0f} to {100 * figure.high:.0f})"
+    interval = f"{100 * figure.low:.0f} to {100 * figure.high:.0f}"
+    return f"{_in_100(figure.value)} times in 100 (95 % interval {interval})"
+
+
+def _in_100(share: float) -> str:
+    return rounded(100 * share, 0, 100)
 
 
 def _against(evaluation: Evaluation) -> str:
     majority = evaluation.baselines.get("majority", {}).get("accuracy")
     if majority is None or majority.value is None:
         return ""
-    return f"; always answering the largest class would be right {100 * majority.value:.0f} times"
+    return f"; always answering the largest class would be right {_in_100(majority.value)} times"
 
 
 def _cautions(evaluation: Evaluation, data: DataSummary) -> list[str]:
@@ -191,8 +198,8 @@ def _cautions(evaluation: Evaluation, data: DataSummary) -> list[str]:
         found.append(f"Fewer than {FEW_IN_CLASS} test pictures stand behind {_some(rare)}: their own figures are hardly known.")
     found += [shortcut.sentence for shortcut in data.shortcuts if shortcut.suspicious]
     if evaluation.misleads_by_confidence:
-        error = 100 * (evaluation.figures["ece"].value or 0.0)
-        found.append(f"Its probabilities are off by {error:.0f} points on average; do not read them as certainties.")
+        error = _in_100(evaluation.figures["ece"].value or 0.0)
+        found.append(f"Its probabilities are off by {error} points on average; do not read them as certainties.")
     found.append("Pictures from another camera, place or season than these may be answered worse, and just as confidently.")
     found.append("It always names one of its classes, also for a picture of something else.")
     return found
@@ -206,10 +213,10 @@ def _next_steps(evaluation: Evaluation, data: DataSummary) -> list[str]:
     if known:
         worst = min(known, key=lambda name: known[name].recall or 0.0)
         if (known[worst].recall or 0.0) < 0.9:
-            steps.append(f"Add pictures of {worst}: it is found least often ({100 * (known[worst].recall or 0):.0f} in 100).")
+            steps.append(f"Add pictures of {worst}: it is found least often ({_in_100(known[worst].recall or 0.0)} in 100).")
     if evaluation.mistakes:
-        steps.append("Look at the confident mistakes below: wrong labels are as common there as wrong answers.")
-    steps.append("Try it on your own pictures: eyebright predict RUN IMAGE.")
+        steps.append("Look at the confident mistakes in the report: wrong labels are as common there as wrong answers.")
+    steps.append(f"Try it on your own pictures: {TRY_IT}.")
     return steps
 
 

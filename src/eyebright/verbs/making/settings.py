@@ -51,7 +51,7 @@ class TrainSettings(Settings):
     epochs: int | None = argument(None, help="Passes over the training pictures, instead of --minutes.", ge=1, le=100_000)
     seed: int = argument(0, help="Decides the split, the initial weights and the order.", ge=0, lt=2**63)
     resume: bool = argument(False, help="Go on with the run in --out.")
-    dry_run: bool = argument(False, help="Read the pictures, say what would be done, write nothing.")
+    dry_run: bool = argument(False, help="Read the pictures, say what would be done, write no run.")
 
     size: int | None = _pictures(
         None, help="Height and width in pixels of what the model sees. Default: chosen.", ge=1, le=2048
