@@ -27,7 +27,7 @@ def page() -> str:
     """The whole page, in markdown; parts of the bench that were not run are left out."""
     found = json.loads(SCRATCH.read_text(encoding="utf-8"))
     where = measured_on(found, PARTS, ("torch", "numba", "numpy"))
-    head = f"## From scratch\n\n{where} `make bench-scratch` runs it all, `python -m bench.scratch PART` a part.\n"
+    head = f"## From scratch\n\n{where}\n`make bench-scratch` runs it all, `python -m bench.scratch PART` a part.\n"
     parts = [write(found) for name, write in PARTS.items() if name in found]
     return "\n".join([INTRODUCTION, head, *parts, *filter(None, [performance_transfer.section()])])
 

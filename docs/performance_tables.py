@@ -6,15 +6,14 @@ from typing import Any
 
 
 def measured_on(found: dict[str, Any], parts: Iterable[str], packages: Iterable[str]) -> str:
-    """Processor, cores and versions in a line that ends in a full stop; where parts ran on unlike machines, a line for each,
-    with their names."""
+    """Processor, cores and versions as a paragraph; where parts ran on unlike machines, a line for each, with their names."""
     places: dict[str, list[str]] = {}
     for part in parts:
         if part in found:
             places.setdefault(_place(found["machines"][part], packages), []).append(part)
     if len(places) == 1:
-        return f"{next(iter(places))}."
-    return "Not all on one machine:\n\n" + "\n".join(f"- {', '.join(own)}: {place}." for place, own in places.items()) + "\n\n"
+        return f"{next(iter(places))}.\n"
+    return "Not all on one machine:\n\n" + "\n".join(f"- {', '.join(own)}: {place}." for place, own in places.items()) + "\n"
 
 
 def _place(machine: dict[str, Any], packages: Iterable[str]) -> str:

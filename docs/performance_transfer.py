@@ -41,7 +41,7 @@ def section() -> str:
         return ""
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     where = measured_on(found, PARTS, ("torch", "onnxruntime", "numpy"))
-    head = f"## From photographs\n\n{where} `make bench-transfer` runs it all, `python -m bench.transfer PART` a part.\n"
+    head = f"## From photographs\n\n{where}\n`make bench-transfer` runs it all, `python -m bench.transfer PART` a part.\n"
     if set(SETS) & set(found):
         head += COMPARED
     return "\n".join([head, *(write(found[name]) for name, write in PARTS.items() if name in found)])
