@@ -6,8 +6,10 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from eyebright.data.folds import SEEN_BY_ALL
 from eyebright.training.head import (
     STRENGTHS,
+    HeadProblem,
     LinearHead,
     _principal_axes,
     choose_strength,
@@ -187,6 +189,26 @@ def test_a_class_that_a_fold_has_all_of_is_thought_unlikely_there():
     assert np.isfinite(choice.out_of_fold).all()
     assert np.isfinite(choice.loss)
     assert softmax(choice.out_of_fold[folds == 0], axis=1)[:, 2].max() < 0.05
+
+
+def test_rows_that_no_fold_holds_out_are_learned_from_in_all_and_count_in_no_loss():
+    """One row of a class of its own. Held out, it would be asked of heads that do not know the class."""
+    features, labels = clusters(121, 8, 3)
+    labels = np.where(np.arange(121) == 120, 3, labels)
+    folds = np.where(labels == 3, SEEN_BY_ALL, np.arange(121) % 4)
+    choice = choose_strength(features, labels, 4, folds, strengths=(0.01,))
+    for fold in range(4):
+        rows = folds == fold
+        expected = _fitted_without(features, labels, rows)(features[rows])
+        np.testing.assert_allclose(choice.out_of_fold[rows], expected, atol=1e-4)
+    assert choice.loss == pytest.approx(mean_log_loss(choice.out_of_fold[:120], labels[:120]))
+    held = choose_strength(features, labels, 4, np.where(labels == 3, 0, folds), strengths=(0.01,))
+    assert mean_log_loss(held.out_of_fold[120:], labels[120:]) > 3  # what it would have added
+
+
+def _fitted_without(features, labels, held):
+    """The head on the others, standardised as all: no label is looked at for that."""
+    return HeadProblem(features, labels, 4).fit(np.flatnonzero(~held), 0.01)[0]
 
 
 def test_the_loss_of_even_odds_is_the_logarithm_of_the_number_of_classes():

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from eyebright.core.arrays import Features, Labels, Logits
+from eyebright.data.folds import SEEN_BY_ALL, numbers_of
 
 # From strong to weak, on standardised features, as a factor of the mean loss. The path is walked with warm starts and left
 # once two weaker strengths in a row were worse.
@@ -35,6 +36,7 @@ class LinearHead:
 class HeadChoice:
     """The strength chosen, with the out-of-fold logits it gave and the mean log loss of each strength that was tried.
 
+    The logits of rows that no fold holds out are zeros.
     ``mirrored`` says whether mirror images are learned from too, ``why`` the reason in words, ``harmed`` the class that would
     pay for it.
     """
@@ -189,11 +191,14 @@ def choose_strength(
 ) -> HeadChoice:
     """The strength whose out-of-fold log loss is least: ``folds`` says in which fold each row is held out.
 
+    Rows that are ``SEEN_BY_ALL`` are learned from in every fold, count in no loss, and have zeros for logits.
     ``mirrored`` are the features of the same pictures in the mirror: learned from where the picture is, never asked about.
     Folds are fitted side by side, each on one core: these products are too small to be shared between cores.
     """
     problem = HeadProblem(*with_mirrored(features, labels, row_weights, mirrored, classes))
     seen_in = folds if mirrored is None else np.concatenate([folds, folds])
+    numbers, judged = numbers_of(folds), folds != SEEN_BY_ALL
+    weights = None if row_weights is None else row_weights[judged]
     starts: dict[int, np.ndarray] = {}
     losses: dict[float, float] = {}
     logits_of: dict[float, Logits] = {}
@@ -205,9 +210,9 @@ def choose_strength(
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, strength in enumerate(strengths):
             logits = np.zeros((len(labels), classes), dtype=np.float32)
-            for number, head in pool.map(fit_fold, np.unique(folds).tolist()):
+            for number, head in pool.map(fit_fold, numbers):
                 logits[folds == number] = head(features[folds == number])
-            losses[strength] = mean_log_loss(logits, labels, row_weights)
+            losses[strength] = mean_log_loss(logits[judged], labels[judged], weights)
             logits_of[strength] = logits
             on_step(done + 1)
             best = min(losses, key=losses.__getitem__)
@@ -235,7 +240,9 @@ def with_mirrored_if_better(
         features, labels, classes, folds, row_weights=row_weights, mirrored=mirrored, strengths=(choice.strength,)
     )
     losses = f"out-of-fold log loss {other.loss:.3f} with them, {choice.loss:.3f} without"
-    harmed = _harmed(log_losses(other.out_of_fold, labels) - log_losses(choice.out_of_fold, labels), labels)
+    judged = folds != SEEN_BY_ALL
+    lost = log_losses(other.out_of_fold[judged], labels[judged]) - log_losses(choice.out_of_fold[judged], labels[judged])
+    harmed = _harmed(lost, labels[judged])
     if other.loss < choice.loss and harmed is None:
         return dataclasses.replace(choice, out_of_fold=other.out_of_fold, losses=other.losses, mirrored=True, why=losses)
     return dataclasses.replace(choice, why=losses, harmed=harmed)

@@ -102,7 +102,7 @@ def affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, most:
 
 def affordable_in_folds(work: Work, data: TransferData, recipe: Recipe, pace: Pace, most: int) -> int:
     """How many epochs fit into the time that is left for each network of a fine-tuning in folds."""
-    labels, folds = data.pictures.labels, len(np.unique(data.folds))
+    labels, folds = data.pictures.labels, len(data.fold_numbers)
     left = work.deadline - time.monotonic()
     left -= len(SHARES) * (len(labels) + folds * min(CHECKED, len(labels))) * pace.evaluation
     shown = (folds - 1) * epoch_size(labels, recipe.sampling)  # in an epoch of every network
@@ -114,7 +114,7 @@ def _settle_in_folds(work: Work, data: TransferData, recipe: Recipe, epochs: int
 
     By itself it is done where all pictures are to be learned from, a part of the network is trained, and there is time.
     """
-    asked, count = work.settings.fine_tune_in_folds, len(np.unique(data.folds))
+    asked, count = work.settings.fine_tune_in_folds, len(data.fold_numbers)
     if asked != "auto":
         return asked == "yes", folded if asked == "yes" else epochs
     otherwise = recipe.schedule == "plateau" or bool(work.settings.patience) or work.settings.ensemble != "none"
