@@ -8,7 +8,7 @@ import pytest
 
 import eyebright
 from eyebright.core.bundle import read_bundle
-from eyebright.core.errors import DataError, InterruptedRunError, ResourceError
+from eyebright.core.errors import DataError, DivergedError, InterruptedRunError, ResourceError
 from eyebright.core.events import Note
 from eyebright.verbs.making import choosing, contest
 
@@ -96,12 +96,22 @@ def test_the_choices_in_the_report_are_those_of_the_network_that_is_kept(data, t
 
 def test_a_network_that_diverges_has_lost(data, tmp_path, quick, monkeypatch):
     def diverge(work):
-        raise ResourceError("The loss is nan at step 3: training has diverged.")
+        raise DivergedError("The loss is nan at step 3: training has diverged.")
 
     monkeypatch.setattr("eyebright.verbs.making.dialling.dial", diverge)
     report = report_of(trained(data, tmp_path / "run", epochs=1, **OWN))
     assert report["training"]["model"].startswith("cnn")
     assert [attempt["kept"] for attempt in report["training"]["attempts"]] == [True]
+
+
+def test_a_full_disk_decides_nothing_between_the_two(data, tmp_path, quick, monkeypatch):
+    def full(work):
+        raise ResourceError("plan.json could not be written: No space left on device.")
+
+    monkeypatch.setattr("eyebright.verbs.making.dialling.dial", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        trained(data, tmp_path / "run", epochs=1, **OWN)
+    assert not (tmp_path / "run" / "report.json").exists()
 
 
 def test_many_pictures_have_no_rival(tmp_path, quick, monkeypatch):

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from eyebright.core.errors import ResourceError
+from eyebright.core.errors import DivergedError
 from eyebright.core.events import Note
 from eyebright.core.report import Attempt
 from eyebright.core.run import Run
@@ -23,7 +23,8 @@ SHARE = 0.75  # of the time that is left, for the plan; its rival has the rest
 def contest(work: Work) -> Tried:
     """What ``work.plan`` leads to, or its rival where there is one and it is better: at its best temperature, by log loss.
 
-    One that diverges has lost; where both do, the error is the rival's.
+    One that diverges has lost; where both do, the error is the rival's. Where the disk is full, nobody has lost: the run ends,
+    and can go on.
     """
     rival = work.plan.rival
     if rival is None:
@@ -51,7 +52,7 @@ def contest(work: Work) -> Tried:
 def _try(work: Work) -> Tried | None:
     try:
         return try_plan(work)
-    except ResourceError as error:
+    except DivergedError as error:
         work.story(Note(f"{work.plan.architecture.name} is out of the contest: {error}", "warning"))
         return None
 
