@@ -7,7 +7,7 @@ import numpy as np
 
 from eyebright.core import seeds
 from eyebright.core.errors import DataError
-from eyebright.data.folds import group_folds, usable_folds
+from eyebright.data.folds import group_folds, lone_rows_beside_others, usable_folds
 from eyebright.models.network import PixelNetwork
 from eyebright.training.augment import thumbnails
 from eyebright.training.fit import LabelledPictures, Pace, choose_precision, measure_pace
@@ -181,8 +181,10 @@ def _settle_precision(
 
 
 def _ask_mirror(work: Work) -> tuple[bool, str]:
+    """The answer of a sample. Classes of which it has one group are not asked about: none knows them that has not seen it."""
     pictures = work.pictures
     some = np.sort(seeds.order(work.settings.seed, "mirror", 0, pictures.hashes)[:MIRROR_SAMPLE])
+    some = some[~lone_rows_beside_others(pictures.labels[some], [work.units[row] for row in some])]
     plain, mirrored = thumbnails(pictures.pictures[some], MIRROR_SIDE)
     labels, groups = pictures.labels[some], [work.units[row] for row in some]
     wanted, _ = usable_folds(labels, groups, MIRROR_FOLDS)
