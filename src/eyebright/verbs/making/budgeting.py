@@ -13,6 +13,7 @@ from eyebright.training.augment import thumbnails
 from eyebright.training.fit import LabelledPictures, Pace, choose_precision, measure_pace
 from eyebright.training.folded import CHECKED, SHARES
 from eyebright.training.mirror import mirror_is_harmless
+from eyebright.training.pictures import ChosenPictures
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import epoch_size
 from eyebright.training.scratch import TrainingData, affordable_epochs, shown_share
@@ -185,7 +186,7 @@ def _ask_mirror(work: Work) -> tuple[bool, str]:
     pictures = work.pictures
     some = np.sort(seeds.order(work.settings.seed, "mirror", 0, pictures.hashes)[:MIRROR_SAMPLE])
     some = some[~lone_rows_beside_others(pictures.labels[some], [work.units[row] for row in some])]
-    plain, mirrored = thumbnails(pictures.pictures[some], MIRROR_SIDE)
+    plain, mirrored = thumbnails(ChosenPictures(pictures.pictures, some), MIRROR_SIDE)
     labels, groups = pictures.labels[some], [work.units[row] for row in some]
     wanted, _ = usable_folds(labels, groups, MIRROR_FOLDS)
     folds = group_folds(labels, groups, wanted, work.settings.seed)
