@@ -10,7 +10,9 @@ import eyebright
 from eyebright.core.bundle import read_bundle
 from eyebright.core.errors import DataError, DivergedError, InterruptedRunError, ResourceError
 from eyebright.core.events import Note
+from eyebright.core.run import Run
 from eyebright.verbs.making import choosing, contest
+from eyebright.verbs.making.placing import RIVAL, clear_scratch
 
 from .shapes import report_of, squares, trained, weights_of
 
@@ -112,6 +114,18 @@ def test_a_full_disk_decides_nothing_between_the_two(data, tmp_path, quick, monk
     with pytest.raises(ResourceError, match="No space left"):
         trained(data, tmp_path / "run", epochs=1, **OWN)
     assert not (tmp_path / "run" / "report.json").exists()
+
+
+def test_a_finished_run_keeps_neither_networks_prepared_pictures(tmp_path):
+    run = Run(tmp_path)
+    aside = Run(run.checkpoints / RIVAL)
+    for checkpoints in (run.checkpoints, aside.checkpoints):
+        checkpoints.mkdir(parents=True)
+        for name in ("pixels-a1b2.npy", "fine-tuning-1.safetensors", "training.safetensors"):
+            (checkpoints / name).write_bytes(b"")
+    clear_scratch(run)
+    kept = sorted(file.relative_to(run.checkpoints).as_posix() for file in run.checkpoints.rglob("*") if file.is_file())
+    assert kept == ["rival/checkpoints/training.safetensors", "training.safetensors"]
 
 
 def test_many_pictures_have_no_rival(tmp_path, quick, monkeypatch):
