@@ -8,10 +8,11 @@ from pictures import noise, png
 
 from eyebright.backends import loop as room
 from eyebright.backends.loop import ask, predictions_of
-from eyebright.core.errors import ImageError
+from eyebright.core.errors import ImageError, ResourceError
 from eyebright.core.events import Phase
 from eyebright.core.predictor import Outputs
 from eyebright.core.preprocess import Preprocess
+from eyebright.data.pixels import MEMORY_LIMIT
 from eyebright.data.source import Sample, Source
 
 SPEC = Preprocess(height=8, width=8)
@@ -105,3 +106,20 @@ def test_ask_hands_over_pixels_between_zero_and_one():
 
     ask(Looking(), np.stack([np.zeros((3, 8, 8), np.uint8), np.full((3, 8, 8), 255, np.uint8)]))
     assert seen == [(np.dtype(np.float32), 0.0, 1.0)]
+
+
+@pytest.mark.parametrize(("side", "pictures"), [(8, 4096), (224, 4096), (512, 768), (4096, 12)])
+def test_a_chunk_of_large_pictures_has_fewer_and_always_fits_into_memory(side, pictures):
+    """616,562,688 bytes / (3 x 512 x 512) = 784, in whole batches of 64: 768. Of 4096 pixels 12, less than a batch."""
+    assert room._chunk(Preprocess(height=side, width=side)) == pictures
+    assert pictures * 3 * side**2 < MEMORY_LIMIT
+
+
+def test_large_pictures_are_prepared_without_a_file(monkeypatch):
+    """Seven pictures of 192 bytes where 500 are allowed: in twos, though one chunk of seven would want a scratch folder."""
+    monkeypatch.setattr("eyebright.data.pixels.MEMORY_LIMIT", 1000)
+    source = source_of(7)
+    with pytest.raises(ResourceError, match="Give a scratch folder"):
+        predictions_of(Brightness(), source, source.samples, SPEC)
+    monkeypatch.setattr(room, "CHUNK_BYTES", 500)
+    assert len(predictions_of(Brightness(), source, source.samples, SPEC)) == 7

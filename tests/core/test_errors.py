@@ -13,6 +13,7 @@ from eyebright.core import errors
         (errors.ImageError, 3),
         (errors.MissingExtraError, 4),
         (errors.ResourceError, 5),
+        (errors.DivergedError, 5),
         (errors.ModelError, 6),
         (errors.QualityGateError, 7),
         (errors.InterruptedRunError, 130),

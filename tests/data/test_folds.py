@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from eyebright.core.errors import DataError
-from eyebright.data.folds import group_folds, usable_folds
+from eyebright.data.folds import SEEN_BY_ALL, folds_around_lone, group_folds, lone_rows, usable_folds
 
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60)
 
@@ -103,6 +103,43 @@ def test_folds_are_no_more_than_the_groups_of_the_rarest_class():
 def test_a_class_of_one_group_cannot_be_cross_validated():
     with pytest.raises(DataError, match="rarest class has 1 separate groups"):
         usable_folds(np.array([0, 0, 1, 1]), ["a", "b", "c", "c"], 5)
+
+
+def test_a_class_of_one_group_is_learned_from_in_every_fold_and_judged_in_none():
+    """Class 2 is one group of two rows; the others have four groups each."""
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+    groups = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "i"]
+    folds, count, why = folds_around_lone(labels, groups, 3, 0)
+    assert folds[labels == 2].tolist() == [SEEN_BY_ALL, SEEN_BY_ALL]
+    assert folds[:8].tolist() == group_folds(labels[:8], groups[:8], 3, 0).tolist()
+    assert count == 3
+    assert why == (
+        "1 class has one group only, which every fold learns from and none judges; of the others, every class has at least 3 "
+        "separate groups"
+    )
+
+
+def test_without_a_class_of_one_group_the_folds_are_the_usual_ones():
+    labels, groups = grouped_set(3, pure=True)
+    groups = [str(group) for group in groups]
+    count, why = usable_folds(labels, groups, 4)
+    folds, found, reason = folds_around_lone(labels, groups, 4, 7)
+    assert (found, reason) == (count, why)
+    assert folds.tolist() == group_folds(labels, groups, count, 7).tolist()
+
+
+def test_a_lone_group_takes_along_what_it_holds_of_other_classes_and_whom_that_leaves_alone():
+    """Group c alone has class 2, and with it goes one of class 1's two groups, so that class 1 has d alone."""
+    labels = np.array([0, 0, 1, 2, 1, 3, 3])
+    groups = ["a", "b", "c", "c", "d", "e", "f"]
+    assert lone_rows(labels, groups).tolist() == [False, False, True, True, True, False, False]
+
+
+def test_one_class_that_is_left_cannot_be_cross_validated():
+    with pytest.raises(DataError, match="of 2 classes among 4 pictures, 1 has that"):
+        folds_around_lone(np.array([0, 0, 0, 1]), ["a", "b", "c", "d"], 3, 0)
+    with pytest.raises(DataError, match="of 2 classes among 4 pictures, 0 have that"):
+        folds_around_lone(np.array([0, 0, 1, 1]), ["a", "a", "b", "b"], 3, 0)
 
 
 def test_no_rows_give_no_folds():

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from eyebright.core import seeds
 from eyebright.core.errors import SettingsError
 from eyebright.images.preprocess import to_pixels
-from eyebright.training.augment import DIALS, OFF, Augment, augmented, dial, shrunk, to_batch
+from eyebright.training.augment import DIALS, OFF, Augment, augmented, dial, shrunk, thumbnails, to_batch
 from eyebright.training.augment import batch as room
 
 from .changes import changed, hashes_of, noise
@@ -329,3 +329,19 @@ def test_shrunk_pictures_are_pillows_reduced_with_antialiasing():
 def test_pictures_that_are_small_enough_stay_as_they_are(side):
     pictures = np.zeros((1, 3, 32, 24), dtype=np.uint8)
     assert shrunk(pictures, side) is pictures
+
+
+def test_thumbnails_are_the_means_of_all_pictures_pooled_at_once_and_of_their_mirror_images():
+    """In slices of 64, the last of them of two pictures: the same to the last bit."""
+    pictures = np.random.default_rng(0).integers(0, 256, (130, 3, 37, 50), dtype=np.uint8)
+    plain, mirrored = thumbnails(pictures, 16)
+    whole = F.adaptive_avg_pool2d(torch.from_numpy(pictures).float().div(255), 16)
+    np.testing.assert_array_equal(plain, whole.flatten(1).numpy())
+    np.testing.assert_array_equal(mirrored, whole.flip(3).flatten(1).numpy())
+
+
+def test_thumbnails_need_few_pictures_at_a_time(monkeypatch):
+    asked = []
+    monkeypatch.setattr(room, "to_batch", lambda some: asked.append(len(some)) or to_batch(some))
+    thumbnails(np.zeros((130, 3, 20, 20), np.uint8), 16)
+    assert asked == [64, 64, 2]

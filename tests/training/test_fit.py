@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from eyebright.core.errors import InterruptedRunError, ResourceError, SettingsError
+from eyebright.core.errors import DivergedError, InterruptedRunError, SettingsError
 from eyebright.core.events import Epoch, Phase, Progress
 from eyebright.models.network import PixelNetwork
 from eyebright.models.zoo import timm, torchvision_models
@@ -408,7 +408,7 @@ def test_progress_is_not_told_at_every_step(monkeypatch):
 
 def test_a_loss_that_runs_away_is_refused_with_a_remedy():
     recipe = Recipe(epochs=5, batch_size=12, optimiser="sgd", learning_rate=1e30, warm_up=0.0)
-    with pytest.raises(ResourceError, match=r"The loss is .* at step \d+: .* Lower --learning-rate \(1e\+30 now\)"):
+    with pytest.raises(DivergedError, match=r"The loss is .* at step \d+: .* Lower --learning-rate \(1e\+30 now\)"):
         fit(small_cnn(), TRAIN, None, recipe)
 
 

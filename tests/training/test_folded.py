@@ -1,17 +1,19 @@
 """Fine-tuning in folds: nobody is asked what it has seen, and what is kept is the mean of all networks."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
+from eyebright.data.folds import SEEN_BY_ALL
 from eyebright.training import folded as room
 from eyebright.training.fit import FitResult, outputs_of
 from eyebright.training.folded import fine_tune_in_folds
 from eyebright.training.head import LinearHead
 from eyebright.training.recipe import Recipe
-from eyebright.training.transfer import TransferData, calibrated_loss, set_head, transfer_head
+from eyebright.training.transfer import TransferData, calibrated_loss, head_result, set_head, transfer_head
 
 from .toys import changed, coloured, copied, small_cnn
 
@@ -74,6 +76,26 @@ def test_every_picture_is_asked_of_a_network_that_has_not_seen_it(tmp_path, monk
     assert learned.attempts[1].kept
     assert learned.attempts[1].score == pytest.approx(calibrated_loss(learned.logits, data.pictures.labels)[0])
     np.testing.assert_array_equal(learned.rows, np.arange(48))
+
+
+def test_rows_that_no_fold_holds_out_are_learned_from_by_every_network_and_judge_none(tmp_path, monkeypatch):
+    network, data, _ = prepared(tmp_path / "folds")
+    folds = np.where(np.arange(48) < 2, SEEN_BY_ALL, data.folds)
+    data = dataclasses.replace(data, folds=folds)
+    choice = transfer_head(network, data, checkpoints=tmp_path)
+    monkeypatch.setattr(room.Verdict, "keeps_tuning", True)
+    monkeypatch.setattr(room, "_loss_on", lambda *given: 0.1)
+    seen = watched(monkeypatch, sharpened)
+    learned = fine_tune_in_folds(network, data, choice, RECIPE, checkpoints=tmp_path)
+    assert learned.attempts[1].kept
+    assert len(seen) == FOLDS
+    assert all(set(data.pictures.hashes[:2].tolist()) <= rows for _, rows, *_ in seen)
+    np.testing.assert_array_equal(learned.rows, np.arange(2, 48))
+    assert len(learned.logits) == 46
+    assert learned.attempts[1].score == pytest.approx(calibrated_loss(learned.logits, data.pictures.labels[2:])[0])
+    head = head_result(data, choice, RECIPE, 1.0, "the test said so")
+    np.testing.assert_array_equal(head.rows, np.arange(2, 48))
+    np.testing.assert_array_equal(head.logits, choice.out_of_fold[2:])
 
 
 def test_better_networks_become_one_by_the_mean_of_their_weights(tmp_path, monkeypatch):

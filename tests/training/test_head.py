@@ -1,13 +1,18 @@
 """The linear head: scikit-learn's logistic regression is the oracle, and nothing leaks from a fold into its own answer."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from eyebright.data.folds import SEEN_BY_ALL
+from eyebright.training import head as head_room
 from eyebright.training.head import (
     STRENGTHS,
+    HeadProblem,
     LinearHead,
     _principal_axes,
     choose_strength,
@@ -189,6 +194,26 @@ def test_a_class_that_a_fold_has_all_of_is_thought_unlikely_there():
     assert softmax(choice.out_of_fold[folds == 0], axis=1)[:, 2].max() < 0.05
 
 
+def test_rows_that_no_fold_holds_out_are_learned_from_in_all_and_count_in_no_loss():
+    """One row of a class of its own. Held out, it would be asked of heads that do not know the class."""
+    features, labels = clusters(121, 8, 3)
+    labels = np.where(np.arange(121) == 120, 3, labels)
+    folds = np.where(labels == 3, SEEN_BY_ALL, np.arange(121) % 4)
+    choice = choose_strength(features, labels, 4, folds, strengths=(0.01,))
+    for fold in range(4):
+        rows = folds == fold
+        expected = _fitted_without(features, labels, rows)(features[rows])
+        np.testing.assert_allclose(choice.out_of_fold[rows], expected, atol=1e-4)
+    assert choice.loss == pytest.approx(mean_log_loss(choice.out_of_fold[:120], labels[:120]))
+    held = choose_strength(features, labels, 4, np.where(labels == 3, 0, folds), strengths=(0.01,))
+    assert mean_log_loss(held.out_of_fold[120:], labels[120:]) > 3  # what it would have added
+
+
+def _fitted_without(features, labels, held):
+    """The head on the others, standardised as all: no label is looked at for that."""
+    return HeadProblem(features, labels, 4).fit(np.flatnonzero(~held), 0.01)[0]
+
+
 def test_the_loss_of_even_odds_is_the_logarithm_of_the_number_of_classes():
     assert mean_log_loss(np.zeros((5, 4), np.float32), np.array([0, 1, 2, 3, 0])) == pytest.approx(np.log(4))
 
@@ -197,6 +222,36 @@ def test_a_weighted_loss_is_the_weighted_mean_and_survives_large_logits():
     logits = np.array([[1000, 0], [0, np.log(3)]], dtype=np.float32)
     # The first is sure and right: 0. The second gives 1 / (1 + 3) to its class: ln 4. Weights 3 and 1: ln 4 / 4
     assert mean_log_loss(logits, np.array([0, 0]), np.array([3.0, 1.0])) == pytest.approx(np.log(4) / 4, rel=1e-6)
+
+
+# --- memory and threads
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (300, 1), (129, 127), (257, 300)])
+def test_a_piece_at_a_time_gives_what_all_at_once_gives(shape):
+    features = (1 + np.random.default_rng(1).normal(size=shape) * 100).astype(np.float32)
+    spread, mean = features.std(axis=0, dtype=np.float64), features.mean(axis=0, dtype=np.float64)
+    np.testing.assert_array_equal(head_room._spread_of(features), spread)
+    found = head_room._standardised(features, mean, spread + 1)
+    np.testing.assert_array_equal(found, ((features - mean) / (spread + 1)).astype(np.float32))
+
+
+def test_many_features_are_never_in_memory_in_double_precision():
+    """Beside the features themselves the standardised rows, and these turned: twice their size, where it was four times."""
+    features = np.random.default_rng(0).normal(size=(20_000, 60)).astype(np.float32)
+    tracemalloc.start()
+    HeadProblem(features, np.arange(20_000) % 2, 2)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2.5 * features.nbytes
+
+
+def test_folds_are_fitted_on_the_cores_that_may_be_used(monkeypatch):
+    asked, real = [], head_room.ThreadPoolExecutor
+    monkeypatch.setattr(head_room, "usable_cores", lambda: 3)
+    monkeypatch.setattr(head_room, "ThreadPoolExecutor", lambda count: asked.append(count) or real(count))
+    choose_strength(*clusters(40), 4, np.arange(40) // 4 % 2, strengths=(0.1,))
+    assert asked == [3]
 
 
 # --- mirror images

@@ -1,12 +1,15 @@
 """Training from scratch: the epochs that time allows by hand, and what early stopping and the refit leave behind."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from eyebright.core.events import Epoch
 from eyebright.training import fit as fit_room
 from eyebright.training import scratch as scratch_room
-from eyebright.training.fit import Pace, epochs_in_words, outputs_of
+from eyebright.training.fit import LabelledPictures, Pace, epochs_in_words, outputs_of
+from eyebright.training.forward import EVALUATION_BATCH
 from eyebright.training.head import mean_log_loss
 from eyebright.training.recipe import Recipe
 from eyebright.training.scratch import TrainingData, affordable_epochs, train_from_scratch
@@ -122,3 +125,30 @@ def test_validation_pictures_never_train_the_trial(tmp_path):
 @pytest.mark.parametrize(("count", "words"), [(1, "1 epoch"), (2, "2 epochs")])
 def test_epochs_in_words(count, words):
     assert epochs_in_words(count) == words
+
+
+class Counted:
+    """Pictures in a file, as it were: it is counted how many are copied at a time."""
+
+    def __init__(self, pictures):
+        self.pictures, self.most = pictures, 0
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, some):
+        copied = self.pictures[some]
+        self.most = max(self.most, len(copied))
+        return copied
+
+
+def test_no_more_pictures_are_copied_than_a_batch_holds(tmp_path, one_thread):
+    """Of 300 pictures that lie in a file 150 are trained on, and 150 judge: both are read batch by batch."""
+    plain, network = coloured(300), small_cnn()
+    held, recipe = np.arange(300) % 2 == 0, Recipe(epochs=1, batch_size=16)
+    whole = dataclasses.replace(plain, pictures=Counted(plain.pictures))
+    learned = train_from_scratch(network, TrainingData(whole, held, 3), recipe, refit=False, checkpoints=tmp_path / "file")
+    assert whole.pictures.most == EVALUATION_BATCH
+    copies = LabelledPictures(plain.pictures[held], plain.labels[held], plain.hashes[held])
+    expected, _ = outputs_of(network, copies.pictures, recipe)
+    np.testing.assert_array_equal(learned.logits, expected)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from eyebright.core import seeds
 from eyebright.training.fit import LabelledPictures, Pace
 from eyebright.training.recipe import Recipe
 from eyebright.training.transfer import TransferData
-from eyebright.verbs.making.budgeting import _settle_in_folds, affordable, affordable_in_folds, rounds
+from eyebright.verbs.making.budgeting import _settle_in_folds, _settle_mirror, affordable, affordable_in_folds, rounds
 
 N, FOLDS = 100, 5
 PACE = Pace(training=0.01, evaluation=0.001)
@@ -102,3 +103,41 @@ def test_what_three_teachers_say_costs_a_part_of_a_step_each(recipe, is_quickene
     """Besides: the training on all, the three of them, and the network that they teach."""
     ours = work(recipe=recipe, is_quickened=is_quickened, ensemble="seeds", distil=True)
     assert rounds(ours) == pytest.approx(1 + 3 + 1 + 3 * teaching)
+
+
+def mirror_work(lone):
+    """Forty pictures of two classes, light above or below, and ``lone`` of a third class."""
+    generator = np.random.default_rng(0)
+    labels = np.append(np.arange(40) % 2, np.full(lone, 2)).astype(np.int64)
+    pictures = generator.integers(0, 60, (len(labels), 3, 16, 16), dtype=np.uint8)
+    pictures[labels == 0, :, :8] += 150
+    pictures[labels == 1, :, 8:] += 150
+    ours = work(flip="auto", seed=0)
+    ours.pictures = LabelledPictures(pictures, labels, seeds.key_hashes([str(row) for row in range(len(labels))]))
+    ours.units = [str(row) for row in range(len(labels))]
+    ours.material = SimpleNamespace(source=SimpleNamespace(classes=("above", "below", "rare")))
+    return ours
+
+
+def test_a_class_of_one_picture_does_not_forbid_mirrored_copies():
+    plain, rare = mirror_work(0), mirror_work(1)
+    assert _settle_mirror(plain, GENTLE).augment.flip
+    assert _settle_mirror(rare, GENTLE).augment.flip
+    assert (
+        rare.said
+        == plain.said
+        == [
+            (
+                "mirrored copies in training",
+                "on",
+                "by their pixels, mirror images are recognised at 1.000, the pictures at 1.000",
+            )
+        ]
+    )
+
+
+def test_mirrored_copies_are_left_out_where_nothing_can_be_asked():
+    ours = mirror_work(1)
+    ours.pictures = dataclasses.replace(ours.pictures, labels=np.where(np.arange(41) == 40, 2, 0))
+    assert not _settle_mirror(ours, GENTLE).augment.flip
+    assert ours.said[0][2].startswith("Cross-validation needs two classes")

@@ -1,13 +1,18 @@
 """``auto`` on small pictures: two networks are trained, and the one is kept that knows the validation part better."""
 
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import eyebright
 from eyebright.core.bundle import read_bundle
-from eyebright.core.errors import InterruptedRunError, ResourceError
+from eyebright.core.errors import DataError, DivergedError, InterruptedRunError, ResourceError
+from eyebright.core.events import Note
+from eyebright.core.run import Run
 from eyebright.verbs.making import choosing, contest
+from eyebright.verbs.making.placing import RIVAL, clear_scratch
 
 from .shapes import report_of, squares, trained, weights_of
 
@@ -93,12 +98,34 @@ def test_the_choices_in_the_report_are_those_of_the_network_that_is_kept(data, t
 
 def test_a_network_that_diverges_has_lost(data, tmp_path, quick, monkeypatch):
     def diverge(work):
-        raise ResourceError("The loss is nan at step 3: training has diverged.")
+        raise DivergedError("The loss is nan at step 3: training has diverged.")
 
     monkeypatch.setattr("eyebright.verbs.making.dialling.dial", diverge)
     report = report_of(trained(data, tmp_path / "run", epochs=1, **OWN))
     assert report["training"]["model"].startswith("cnn")
     assert [attempt["kept"] for attempt in report["training"]["attempts"]] == [True]
+
+
+def test_a_full_disk_decides_nothing_between_the_two(data, tmp_path, quick, monkeypatch):
+    def full(work):
+        raise ResourceError("plan.json could not be written: No space left on device.")
+
+    monkeypatch.setattr("eyebright.verbs.making.dialling.dial", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        trained(data, tmp_path / "run", epochs=1, **OWN)
+    assert not (tmp_path / "run" / "report.json").exists()
+
+
+def test_a_finished_run_keeps_neither_networks_prepared_pictures(tmp_path):
+    run = Run(tmp_path)
+    aside = Run(run.checkpoints / RIVAL)
+    for checkpoints in (run.checkpoints, aside.checkpoints):
+        checkpoints.mkdir(parents=True)
+        for name in ("pixels-a1b2.npy", "fine-tuning-1.safetensors", "training.safetensors"):
+            (checkpoints / name).write_bytes(b"")
+    clear_scratch(run)
+    kept = sorted(file.relative_to(run.checkpoints).as_posix() for file in run.checkpoints.rglob("*") if file.is_file())
+    assert kept == ["rival/checkpoints/training.safetensors", "training.safetensors"]
 
 
 def test_many_pictures_have_no_rival(tmp_path, quick, monkeypatch):
@@ -121,7 +148,7 @@ def test_speed_learns_pictures_of_48_pixels_beside_lite0_at_its_own_size(middlin
     """Who wins is settled here, so that each is seen as the winner once."""
     found = {}
     for name in ("lite0", "speed"):
-        monkeypatch.setattr(contest, "_score", lambda tried, name=name: float(tried.work.plan.architecture.name != name))
+        monkeypatch.setattr(contest, "_score", lambda tried, rows, name=name: float(tried.work.plan.architecture.name != name))
         run = trained(middling, tmp_path / name, **{**OWN, "epochs": 1})
         report, bundle = report_of(run), read_bundle(run.bundle)
         assert [attempt["name"].split(",")[0] for attempt in report["training"]["attempts"]] == ["speed", "lite0"]
@@ -141,7 +168,7 @@ def test_speed_learns_pictures_of_48_pixels_beside_lite0_at_its_own_size(middlin
 
 @pytest.mark.slow
 def test_a_contest_with_lite0_that_was_interrupted_goes_on_to_the_same_end(middling, tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(contest, "_score", lambda tried: float(tried.work.plan.architecture.name != "lite0"))
+    monkeypatch.setattr(contest, "_score", lambda tried, rows: float(tried.work.plan.architecture.name != "lite0"))
     asked = {"epochs": 1, "precision": "fp32", "device": "cpu", "capacity": "narrow"}
     whole = eyebright.train(middling, out=tmp_path / "whole", **asked).run
 
@@ -169,6 +196,44 @@ def test_a_dry_run_says_that_both_are_tried(middling):
     told = eyebright.train(middling, dry_run=True, epochs=1).plan
     assert any("speed at 48 pixels" in line for line in told)
     assert "Train lite0 beside it, and keep what is better." in told
+
+
+def test_lite0_is_no_rival_where_its_head_could_not_be_cross_validated(tmp_path):
+    """Of two classes one has a single picture: no fold could tell anything."""
+    data = squares(tmp_path / "data", 20, 48, classes=("blue",))
+    squares(data, 1, 48, classes=("green",), seed=1)
+    events = []
+    told = eyebright.train(data, dry_run=True, epochs=1, on_event=events.append).plan
+    assert any("speed at 48 pixels" in line for line in told)
+    assert "model: speed (beside it lite0 would be trained, but its head could not be cross-validated)." in told
+    assert not any(line.startswith("Train lite0 beside") for line in told)
+    said = [event.text for event in events if isinstance(event, Note)]
+    assert any(text.startswith("lite0 is not trained beside speed: Cross-validation needs two classes") for text in said)
+    with pytest.raises(DataError, match="of 2 classes among 17 pictures, 1 has that"):
+        eyebright.train(data, out=tmp_path / "run", model="lite0", epochs=1)
+    assert not (tmp_path / "run").exists()  # refused before anything was prepared
+
+
+def test_the_two_are_compared_on_the_pictures_that_judge_both():
+    """The rival's head never held out the last validation picture, on which the first network is quite wrong."""
+    held = np.array([False, True, True, True])
+    labels = np.array([0, 0, 1, 2])
+    sure = 20 * np.eye(3, dtype=np.float32)
+
+    def tried(rows, logits):
+        learned = SimpleNamespace(rows=np.array(rows), logits=np.stack(logits))
+        return SimpleNamespace(learned=learned, work=SimpleNamespace(held_out=held), data=of(labels))
+
+    first = tried([1, 2, 3], [sure[0], sure[1], sure[0]])
+    second = tried([0, 1, 2], [sure[0], sure[0], np.zeros(3, np.float32)])
+    both = np.intersect1d(contest._validation_rows(first), contest._validation_rows(second))
+    assert both.tolist() == [1, 2]
+    assert contest._score(first, both) < contest._score(second, both)
+    assert contest._score(first, np.array([1, 2, 3])) > contest._score(second, both)
+
+
+def of(labels):
+    return SimpleNamespace(pictures=SimpleNamespace(labels=labels))
 
 
 def test_photographs_have_no_contest(tmp_path):

@@ -1,5 +1,7 @@
 """Features by the quickest means that gives the network's own, and a graph that is written once for a backbone."""
 
+import errno
+import tempfile
 import time
 from types import SimpleNamespace
 
@@ -101,6 +103,22 @@ def test_a_disk_that_refuses_costs_only_the_cache(monkeypatch):
     assert kept_graph(name_of(ours)) is None
 
 
+@pytest.mark.parametrize("missing", ["the folder", "room in it"])
+def test_without_room_for_temporary_files_torch_embeds(missing, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if missing == "the folder":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    else:
+        monkeypatch.setattr(embedding, "write_onnx", full)
+    ours = network()
+    assert graph_of(ours, (SIDE, SIDE), name_of(ours)) is None
+    embedder, why = quick_embedder(ours, pictures(64), RECIPE, name_of(ours))
+    assert embedder is None
+    assert why == "the network's graph cannot be written"
+
+
 def test_the_quicker_way_is_taken_and_both_rates_are_said(monkeypatch):
     ours = network()
     monkeypatch.setattr(GraphFeatures, "choose_batch", lambda self, some: {self.batch: 1e-9})
@@ -140,7 +158,7 @@ def test_few_pictures_another_device_and_what_cannot_be_written_stay_with_torch(
     elsewhere = RECIPE.model_copy(update={"device": "cuda"})
     assert quick_embedder(ours, pictures(64), elsewhere, name_of(ours)) == (None, "torch computes on cuda")
     monkeypatch.setattr(embedding, "write_onnx", refuse)
-    assert quick_embedder(ours, pictures(64), RECIPE, name_of(ours)) == (None, "the network cannot be written as a graph")
+    assert quick_embedder(ours, pictures(64), RECIPE, name_of(ours)) == (None, "the network's graph cannot be written")
 
 
 def contents(classes):

@@ -12,6 +12,8 @@ from eyebright.core.errors import InterruptedRunError, SettingsError
 from eyebright.core.events import Epoch
 from eyebright.core.predictions import load_predictions
 from eyebright.core.report import Report
+from eyebright.evaluation import fit_temperature
+from eyebright.evaluation.calibration import log_losses
 from eyebright.verbs.making.settings import TrainSettings
 
 from .shapes import outcome, report_of, skip_the_slow, squares, trained, weights_of
@@ -47,6 +49,16 @@ def test_the_temperature_comes_from_the_folds(folded):
     decision = read_bundle(folded.bundle).decision()
     assert "out-of-fold predictions of 3" in decision.fitted_on
     assert decision.n == 72
+
+
+def test_beside_a_calibration_part_the_folds_are_judged_at_their_own_temperature(data, tmp_path, quick):
+    """The calibration part's belongs to the final network, which none of the folds' is."""
+    run = trained(data, tmp_path / "run", folds=2, calibration=0.2, epochs=2)
+    table = load_predictions(run.predictions / "out-of-fold.safetensors")
+    own = fit_temperature(table, fitted_on="the folds")
+    assert read_bundle(run.bundle).decision().temperature != pytest.approx(own.temperature, rel=0.01)
+    found = Report.model_validate(report_of(run)).training.cross_validation
+    assert found.figures["log_loss"].value == pytest.approx(np.mean(log_losses(table, own)))
 
 
 def test_the_final_model_is_made_of_all_pictures_and_the_folds_leave_nothing_behind(folded):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import tomllib
 
 import numpy as np
@@ -556,6 +557,21 @@ def test_mirror_images_are_asked_about_where_there_is_time_and_left_alone_where_
     said = choices_of(hurried)["mirror images in the head"]
     assert said["value"] == "no"
     assert "of the 0 s that are left" in said["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{"unfreeze": "head", "learning_curve": True}, {"fine_tune_in_folds": "yes"}])
+def test_a_class_of_one_picture_is_learned_and_judges_nothing(quick, photos, tmp_path, more):
+    data = shutil.copytree(photos, tmp_path / "data")
+    squares(data, 1, 64, classes=("amber",), seed=5)
+    run = trained(data, tmp_path / "run", **TRANSFER, **more)
+    assert "1 class has one group only" in choices_of(run)["folds of the head"]["reason"]
+    unseen = load_predictions(run.predictions / "unseen.safetensors")
+    split = json.loads((run.path / "split.json").read_text(encoding="utf-8"))["parts"]
+    assert "amber/000.png" in split["train"]
+    assert set(unseen.keys) == {*split["train"], *split["validation"]} - {"amber/000.png"}
+    assert read_bundle(run.bundle).manifest.classes == ("amber", "blue", "green")
+    assert eyebright.verify(run.path).exit_code == 0
 
 
 # --- real data

@@ -16,7 +16,8 @@ from eyebright.data.source import Sample, Source, group_of
 from eyebright.images.preprocess import to_pixels
 
 BATCH = 64
-CHUNK = 4096  # pictures prepared at a time: 600 MB at 224 pixels, whatever the size of the set
+CHUNK = 4096  # pictures prepared at a time, whatever the size of the set
+CHUNK_BYTES = CHUNK * 3 * 224 * 224  # 600 MB; of larger pictures there are fewer in a chunk, so that it never needs a file
 REDRAW_SECONDS = 0.1
 
 
@@ -41,15 +42,16 @@ def predictions_of(
     """
     logits: list[np.ndarray] = []
     features: list[np.ndarray] = []
-    for start in range(0, len(samples), CHUNK):
-        keys = [sample.key for sample in samples[start : start + CHUNK]]
+    chunk = _chunk(preprocess)
+    for start in range(0, len(samples), chunk):
+        keys = [sample.key for sample in samples[start : start + chunk]]
         pictures = prepare_all(
             source,
             keys,
             preprocess,
             on_event=on_event,
             scratch=scratch,
-            contents=contents[start : start + CHUNK],
+            contents=contents[start : start + chunk],
             cache=cache,
         )
         on_event(Phase("Asking the model", len(keys)))
@@ -66,6 +68,12 @@ def predictions_of(
         groups=tuple(units or map(group_of, samples)),
         features=np.concatenate(features) if features else None,
     )
+
+
+def _chunk(preprocess: Preprocess) -> int:
+    """How many pictures are prepared at a time; in whole batches where there are some, so that chunks change no answer."""
+    most = min(CHUNK, CHUNK_BYTES // (3 * preprocess.height * preprocess.width))
+    return max(1, most - most % BATCH if most > BATCH else most)
 
 
 def ask(predictor: Predictor, pictures: ByteBatch, *, on_event: OnEvent = silent) -> list[tuple[np.ndarray, np.ndarray | None]]:

@@ -6,6 +6,7 @@
     │   └── ImageError       3   one picture that cannot be read
     ├── MissingExtraError    4   a package that is not installed
     ├── ResourceError        5   disk, memory or time ran out
+    │   └── DivergedError    5   a training whose loss is no longer a number
     ├── ModelError           6   a model or bundle that is refused
     ├── QualityGateError     7   a result below the limit that was asked for
     └── InterruptedRunError  130 stopped by the user; the message says how to go on
@@ -52,6 +53,10 @@ class ResourceError(EyebrightError):
     """The disk, the memory or the time is not enough."""
 
     exit_code = 5
+
+
+class DivergedError(ResourceError):
+    """A training whose loss is no longer a number: no time would be enough. Another network may still be trained."""
 
 
 class ModelError(EyebrightError):

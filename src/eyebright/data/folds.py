@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from eyebright.core import seeds
 from eyebright.core.arrays import KeyHashes, Labels
 from eyebright.core.errors import DataError
 
+SEEN_BY_ALL = -1  # the fold of a row that is held out nowhere: every fold's model learns from it
 _EPSILON = 1e-9  # 0.15 * 20 is not quite 3 in binary; remainders below this are rounding, not demand
 _REFINING_WORK = 2e7  # pairs of units times classes, about a second; with more units the greedy pass alone is near exact
 _REFINING_PASSES = 5
@@ -52,6 +53,60 @@ def usable_folds(labels: Labels, groups: Sequence[str], wanted: int) -> tuple[in
     if fewest < wanted:
         return fewest, f"the rarest class has {fewest} separate groups, fewer than the {wanted} folds asked for"
     return wanted, f"every class has at least {wanted} separate groups"
+
+
+def lone_rows(labels: Labels, groups: Sequence[str]) -> Bool[np.ndarray, "n"]:
+    """Which rows lie in a group that has a class to itself: whoever has not seen the group cannot know the class.
+
+    Groups that are left with a class to themselves once those are set aside are lone as well.
+    """
+    of_row = units_of_groups(groups).of_row
+    lone = np.zeros(len(labels), dtype=bool)
+    while not lone.all():
+        pairs = np.unique(np.stack([labels[~lone], of_row[~lone]]), axis=1)
+        classes, groups_of_class = np.unique(pairs[0], return_counts=True)
+        found = np.isin(pairs[0], classes[groups_of_class == 1])
+        if not found.any():
+            break
+        lone |= np.isin(of_row, pairs[1][found])
+    return lone
+
+
+def folds_around_lone(labels: Labels, groups: Sequence[str], wanted: int, seed: int) -> tuple[Int64[np.ndarray, "n"], int, str]:
+    """The fold of each row, how many folds there are, and the reason; ``lone_rows`` are ``SEEN_BY_ALL``.
+
+    Held out, such a row would be asked of a model that knows nothing of its class, which says nothing of one that does: it is
+    learned from in every fold, and judged in none. Raises ``DataError`` as ``lone_rows_beside_others`` does.
+    """
+    lone = lone_rows_beside_others(labels, groups)
+    if not lone.any():
+        count, why = usable_folds(labels, groups, wanted)
+        return group_folds(labels, groups, count, seed), count, why
+    rest = [group for group, alone in zip(groups, lone.tolist(), strict=True) if not alone]
+    count, why = usable_folds(labels[~lone], rest, wanted)
+    folds = np.full(len(labels), SEEN_BY_ALL, dtype=np.int64)
+    folds[~lone] = group_folds(labels[~lone], rest, count, seed)
+    classes = len(np.unique(labels)) - len(np.unique(labels[~lone]))
+    of = "1 class has" if classes == 1 else f"{classes} classes have"
+    return folds, count, f"{of} one group only, which every fold learns from and none judges; of the others, {why}"
+
+
+def lone_rows_beside_others(labels: Labels, groups: Sequence[str]) -> Bool[np.ndarray, "n"]:
+    """The ``lone_rows``. Raises ``DataError`` where fewer than two classes have other rows: no fold could tell anything."""
+    lone = lone_rows(labels, groups)
+    judged, known = len(np.unique(labels[~lone])), len(np.unique(labels))
+    if judged < 2:
+        raise DataError(
+            f"Cross-validation needs two classes of two separate groups each; of {known} classes among {len(labels)} "
+            f"pictures, {judged} {'has' if judged == 1 else 'have'} that. Add pictures of the others."
+        )
+    return lone
+
+
+def numbers_of(folds: Int64[np.ndarray, "n"]) -> list[int]:
+    """The folds that hold something out, in order."""
+    found: list[int] = np.unique(folds[folds != SEEN_BY_ALL]).tolist()
+    return found
 
 
 def units_of_groups(groups: Sequence[str]) -> Units:

@@ -3,7 +3,8 @@
 ``fit``         the training loop: validation, early stopping, a checkpoint between steps; ``step``: one step
 ``recipe``      how a network is trained, as a value; ``optim``: optimisers and decay by kind; ``schedule``: the rate over time
 ``losses``      what is minimised; ``sampling``: what an epoch shows; ``average``: a running average of the weights
-``forward``     prepared pictures, and a network run over them; ``pace``: how long that takes
+``forward``     prepared pictures, and a network run over them; ``pictures``: some of them, read as they are asked for;
+                ``pace``: how long that takes
 ``augment``     changes to training pictures, drawn by counter; ``mirror``: whether mirrored copies may be among them
 ``head``        a linear head on frozen features, its strength chosen out of fold
 ``features``    those features, computed once for each picture's content and kept between runs

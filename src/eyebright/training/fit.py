@@ -95,7 +95,7 @@ def fit(
     A ``teacher``'s answers to the changed pictures, logits first as a network of ours gives them, are half of each target.
     With a ``checkpoint`` it is written at least every half minute, at each epoch's end and on Ctrl-C; where the file exists
     already, training goes on from it, to the same weights as without the interruption (equal threads, same kind of machine).
-    Raises ``InterruptedRunError`` when stopped, ``ResourceError`` when the loss is no longer a number, and ``SettingsError``
+    Raises ``InterruptedRunError`` when stopped, ``DivergedError`` when the loss is no longer a number, and ``SettingsError``
     for a plateau schedule without validation pictures.
     """
     if network.begins and (checkpoint is None or not checkpoint.exists()):

@@ -49,8 +49,10 @@ def fine_tune_in_folds(
     """
     recipe = recipe.model_copy(update={"patience": 0})
     members = _train_members(network, data, choice.strength, recipe, checkpoints, on_event)
-    labels, share = data.pictures.labels, members.share
-    verdict = Verdict(members.losses[share], calibrated_loss(choice.out_of_fold, labels)[0], len(labels), where="out-of-fold")
+    judged, share = data.judged, members.share
+    labels = data.pictures.labels[judged]
+    heads = calibrated_loss(choice.out_of_fold[judged], labels)[0]
+    verdict = Verdict(members.losses[share], heads, len(labels), where="out-of-fold")
     merged = copy.deepcopy(network)
     merged.load_state_dict(_between(members.begins.state(), members.ends.state(), share))
     # Nobody is left to judge the mean: all pictures were seen by most. But it has to know them about as its networks do, nearer
@@ -78,15 +80,15 @@ def fine_tune_in_folds(
     way = "" if share == 1 else f", {1 - share:.0%} of the way back to the head"
     of = f"the model is the mean of {members.count} networks, each fine-tuned on all folds but one{way}"
     ended = f"Fine-tuning was kept: {verdict}; {of}."
-    return Learned(attempts, members.logits[share], np.arange(len(labels)), where, ended, recipe, choice.strength)
+    return Learned(attempts, members.logits[share][judged], judged, where, ended, recipe, choice.strength)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Members:
     """The networks of the folds: where they began and ended, and what they say, for each of ``SHARES`` of the way.
 
-    ``logits`` are those of each picture by the network that has not seen it, ``losses`` theirs at the best temperature, and
-    ``known`` the mean such loss on pictures that most have seen.
+    ``logits`` are those of each picture by the network that has not seen it (zeros where all have), ``losses`` theirs at the
+    best temperature, and ``known`` the mean such loss on pictures that most have seen.
     """
 
     count: int
@@ -107,9 +109,9 @@ def _train_members(
     network: PixelNetwork, data: TransferData, strength: float, recipe: Recipe, checkpoints: Path, on_event: OnEvent
 ) -> _Members:
     begins, ends, seconds = _Mean(), _Mean(), 0.0
-    logits = {share: np.empty((len(data.pictures), data.classes), np.float32) for share in SHARES}
+    logits = {share: np.zeros((len(data.pictures), data.classes), np.float32) for share in SHARES}
     known: dict[float, list[float]] = {share: [] for share in SHARES}
-    folds = np.unique(data.folds).tolist()
+    folds, judged = data.fold_numbers, data.judged
     for number, fold in enumerate(folds, 1):
         held = data.folds == fold
         member = copy.deepcopy(network)
@@ -132,7 +134,8 @@ def _train_members(
             member.load_state_dict(_between(begin, end, share))
             logits[share][held] = outputs_of(member, data.part(held).pictures, recipe)[0]
             known[share].append(_loss_on(member, data, _some(data), recipe))
-    losses = {share: calibrated_loss(found, data.pictures.labels)[0] for share, found in logits.items()}
+    labels = data.pictures.labels[judged]
+    losses = {share: calibrated_loss(found[judged], labels)[0] for share, found in logits.items()}
     means = {share: float(np.mean(found)) for share, found in known.items()}
     return _Members(len(folds), begins, ends, logits, losses, means, seconds)
 

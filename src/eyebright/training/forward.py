@@ -13,6 +13,7 @@ from eyebright.core.predictor import Outputs
 from eyebright.core.views import ONE_VIEW, Views, averaged
 from eyebright.models.network import Classifier
 from eyebright.training.augment import to_batch
+from eyebright.training.pictures import Pictures
 from eyebright.training.recipe import Recipe
 
 EVALUATION_BATCH = 128
@@ -22,7 +23,7 @@ EVALUATION_BATCH = 128
 class LabelledPictures:
     """Prepared pictures [n, 3, height, width] in uint8, their labels, and the hashes of their keys."""
 
-    pictures: ByteBatch
+    pictures: Pictures
     labels: Labels
     hashes: KeyHashes
 
@@ -44,7 +45,7 @@ def set_training(network: nn.Module, frozen: list[nn.Module], recipe: Recipe) ->
 @torch.no_grad()
 def outputs_of(
     network: Classifier,
-    pictures: ByteBatch,
+    pictures: Pictures,
     recipe: Recipe,
     *,
     views: Views = ONE_VIEW,

@@ -1,7 +1,6 @@
 """A linear head on frozen features: multinomial logistic regression, its strength chosen out of fold."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,11 +10,14 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from eyebright.core.arrays import Features, Labels, Logits
+from eyebright.core.machine import usable_cores
+from eyebright.data.folds import SEEN_BY_ALL, numbers_of
 
 # From strong to weak, on standardised features, as a factor of the mean loss. The path is walked with warm starts and left
 # once two weaker strengths in a row were worse.
 STRENGTHS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 ITERATIONS = 100
+AT_A_TIME = 128  # rows, or columns, in double precision
 HARMED = 3.0  # standard errors at which a single class counts as harmed by mirror images: 1 in 700 by chance
 
 
@@ -35,6 +37,7 @@ class LinearHead:
 class HeadChoice:
     """The strength chosen, with the out-of-fold logits it gave and the mean log loss of each strength that was tried.
 
+    The logits of rows that no fold holds out are zeros.
     ``mirrored`` says whether mirror images are learned from too, ``why`` the reason in words, ``harmed`` the class that would
     pay for it.
     """
@@ -74,11 +77,11 @@ class HeadProblem:
     """
 
     def __init__(self, features: Features, labels: Labels, classes: int, row_weights: np.ndarray | None = None) -> None:
-        spread = features.std(axis=0, dtype=np.float64)
+        spread = _spread_of(features)
         # A feature that hardly varies would be blown up by its own spread.
         self._spread = np.maximum(spread, 1e-3 * max(float(spread.max(initial=0.0)), 1e-6))
         self._mean = features.mean(axis=0, dtype=np.float64)
-        standard = ((features - self._mean) / self._spread).astype(np.float32)
+        standard = _standardised(features, self._mean, self._spread)
         self._curvature, self._axes = _principal_axes(standard)
         self._rows = standard @ self._axes.astype(np.float32)
         self._labels, self._classes = labels, classes
@@ -100,6 +103,21 @@ class HeadProblem:
         weight = (coefficients[:, :-1] @ self._axes.T) / self._spread
         bias = coefficients[:, -1] - weight @ self._mean
         return LinearHead(weight.astype(np.float32), bias.astype(np.float32)), coefficients
+
+
+def _spread_of(features: Features) -> Float64[np.ndarray, "width"]:
+    """The standard deviation of each column, in double precision, some columns at a time: all would be thrice the features."""
+    columns = np.array_split(np.arange(features.shape[1]), max(1, features.shape[1] // AT_A_TIME))
+    return np.concatenate([features[:, some[0] : some[-1] + 1].std(axis=0, dtype=np.float64) for some in columns])
+
+
+def _standardised(features: Features, mean: np.ndarray, spread: np.ndarray) -> Features:
+    """The rows less ``mean``, over ``spread``, computed in double precision, some rows at a time."""
+    standard = np.empty(features.shape, dtype=np.float32)
+    for start in range(0, len(features), AT_A_TIME):
+        some = slice(start, start + AT_A_TIME)
+        standard[some] = (features[some] - mean) / spread
+    return standard
 
 
 def _principal_axes(standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -189,11 +207,14 @@ def choose_strength(
 ) -> HeadChoice:
     """The strength whose out-of-fold log loss is least: ``folds`` says in which fold each row is held out.
 
+    Rows that are ``SEEN_BY_ALL`` are learned from in every fold, count in no loss, and have zeros for logits.
     ``mirrored`` are the features of the same pictures in the mirror: learned from where the picture is, never asked about.
     Folds are fitted side by side, each on one core: these products are too small to be shared between cores.
     """
     problem = HeadProblem(*with_mirrored(features, labels, row_weights, mirrored, classes))
     seen_in = folds if mirrored is None else np.concatenate([folds, folds])
+    numbers, judged = numbers_of(folds), folds != SEEN_BY_ALL
+    weights = None if row_weights is None else row_weights[judged]
     starts: dict[int, np.ndarray] = {}
     losses: dict[float, float] = {}
     logits_of: dict[float, Logits] = {}
@@ -202,12 +223,12 @@ def choose_strength(
         head, starts[number] = problem.fit(np.flatnonzero(seen_in != number), strength, starts.get(number))
         return number, head
 
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
         for done, strength in enumerate(strengths):
             logits = np.zeros((len(labels), classes), dtype=np.float32)
-            for number, head in pool.map(fit_fold, np.unique(folds).tolist()):
+            for number, head in pool.map(fit_fold, numbers):
                 logits[folds == number] = head(features[folds == number])
-            losses[strength] = mean_log_loss(logits, labels, row_weights)
+            losses[strength] = mean_log_loss(logits[judged], labels[judged], weights)
             logits_of[strength] = logits
             on_step(done + 1)
             best = min(losses, key=losses.__getitem__)
@@ -235,7 +256,9 @@ def with_mirrored_if_better(
         features, labels, classes, folds, row_weights=row_weights, mirrored=mirrored, strengths=(choice.strength,)
     )
     losses = f"out-of-fold log loss {other.loss:.3f} with them, {choice.loss:.3f} without"
-    harmed = _harmed(log_losses(other.out_of_fold, labels) - log_losses(choice.out_of_fold, labels), labels)
+    judged = folds != SEEN_BY_ALL
+    lost = log_losses(other.out_of_fold[judged], labels[judged]) - log_losses(choice.out_of_fold[judged], labels[judged])
+    harmed = _harmed(lost, labels[judged])
     if other.loss < choice.loss and harmed is None:
         return dataclasses.replace(choice, out_of_fold=other.out_of_fold, losses=other.losses, mirrored=True, why=losses)
     return dataclasses.replace(choice, why=losses, harmed=harmed)

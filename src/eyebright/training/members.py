@@ -11,6 +11,7 @@ from torch import nn
 from eyebright.core import seeds
 from eyebright.core.arrays import Labels, Logits
 from eyebright.core.events import OnEvent, silent
+from eyebright.data.folds import numbers_of
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import fit
 from eyebright.training.recipe import Recipe
@@ -88,7 +89,7 @@ def shares_of_training(
     for fraction in fractions:
         logits = np.zeros((len(labels), classes), dtype=np.float32)
         sizes = []
-        for fold in np.unique(folds) if ask is None else ask:
+        for fold in numbers_of(folds) if ask is None else ask:
             held = folds == fold
             seen = ~held & _smallest(ranks, labels, ~held, fraction)
             logits[held] = train(np.flatnonzero(seen), np.flatnonzero(held))

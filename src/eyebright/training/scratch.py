@@ -13,6 +13,7 @@ from eyebright.core.report import Attempt
 from eyebright.core.views import ONE_VIEW, Views
 from eyebright.models.network import PixelNetwork
 from eyebright.training.fit import FitResult, LabelledPictures, Pace, epochs_in_words, fit, outputs_of, replayed
+from eyebright.training.pictures import ChosenPictures
 from eyebright.training.recipe import Recipe
 
 
@@ -26,9 +27,9 @@ class TrainingData:
     class_weights: np.ndarray | None = None
 
     def part(self, rows: np.ndarray) -> LabelledPictures:
-        """The pictures in ``rows`` (a mask)."""
+        """The pictures in ``rows`` (a mask), none of which is copied before it is asked for."""
         whole = self.pictures
-        return LabelledPictures(whole.pictures[rows], whole.labels[rows], whole.hashes[rows])
+        return LabelledPictures(ChosenPictures(whole.pictures, np.flatnonzero(rows)), whole.labels[rows], whole.hashes[rows])
 
 
 @dataclasses.dataclass(frozen=True)

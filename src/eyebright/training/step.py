@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eyebright.core import seeds
-from eyebright.core.errors import ResourceError
+from eyebright.core.errors import DivergedError
 from eyebright.core.memory import keep_memory
 from eyebright.models.network import PixelNetwork
 from eyebright.training.augment import augmented, mixed, shrunk, to_batch
@@ -54,7 +54,7 @@ class Stepper:
         """Learns from ``draws``, shown at ``side`` pixels where that is given; returns their loss, and how many were right.
 
         ``number`` counts the steps of the whole training, from 0. Where classes are mixed, right is the one with the largest
-        share. Raises ``ResourceError`` when the loss is no longer a number.
+        share. Raises ``DivergedError`` when the loss is no longer a number.
         """
         pixels, targets = self._batch(draws, epoch, side)
         torch.manual_seed(seeds.integer(self._recipe.seed, "dropout", number))  # so that a resumed step drops the same units
@@ -65,7 +65,7 @@ class Stepper:
         self._learn(loss, rate)
         value = loss.item()
         if not math.isfinite(value):
-            raise ResourceError(
+            raise DivergedError(
                 f"The loss is {value} at step {number}: training has diverged. Lower --learning-rate "
                 f"({self._recipe.learning_rate:g} now), or use --precision fp32."
             )

@@ -21,6 +21,7 @@ from eyebright.core.arrays import Features, Labels, Logits
 from eyebright.core.events import OnEvent, Phase, Progress, silent
 from eyebright.core.report import Attempt
 from eyebright.data.balance import Sampling, sampling_weights
+from eyebright.data.folds import SEEN_BY_ALL, numbers_of
 from eyebright.models.network import PixelNetwork
 from eyebright.training.checkpoint import load_checkpoint, save_checkpoint
 from eyebright.training.fit import FitResult, epochs_in_words, fit, outputs_of
@@ -39,7 +40,7 @@ from eyebright.training.scratch import Learned, TrainingData, repeated, train_on
 
 @dataclasses.dataclass(frozen=True)
 class TransferData(TrainingData):
-    """Every picture but the test part, also embedded, and in which fold each is held out.
+    """Every picture but the test part, also embedded, and in which fold each is held out (``SEEN_BY_ALL``: in none).
 
     ``mirrored`` are the features of their mirror images, where those are learned from too.
     """
@@ -48,6 +49,16 @@ class TransferData(TrainingData):
     folds: Int64[np.ndarray, "n"] = dataclasses.field(kw_only=True)
     sampling: Sampling = dataclasses.field(default="none", kw_only=True)
     mirrored: Features | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def judged(self) -> Int64[np.ndarray, "judged"]:
+        """The rows that a fold holds out."""
+        return np.flatnonzero(self.folds != SEEN_BY_ALL)
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The folds that hold something out."""
+        return numbers_of(self.folds)
 
     @property
     def row_weights(self) -> np.ndarray | None:
@@ -115,7 +126,7 @@ def head_result(data: TransferData, choice: HeadChoice, recipe: Recipe, seconds:
 
 def head_attempt(data: TransferData, choice: HeadChoice, seconds: float, *, kept: bool, reason: str) -> Attempt:
     """The line about the head in the report."""
-    right = float((choice.out_of_fold.argmax(axis=1) == data.pictures.labels).mean())
+    right = float((choice.out_of_fold.argmax(axis=1) == data.pictures.labels)[data.judged].mean())
     rows = ", mirror images too" if choice.mirrored else ""
     name = f"linear head on frozen features{rows}, strength {choice.strength:g} (out-of-fold accuracy {right:.3f})"
     return Attempt(name=name, score=choice.loss, metric="out-of-fold log loss", seconds=seconds, kept=kept, reason=reason)
@@ -213,9 +224,9 @@ def _tuning_attempt(trial: FitResult, recipe: Recipe, verdict: Verdict) -> Attem
 
 def kept_head(data: TransferData, choice: HeadChoice, recipe: Recipe, attempts: list[Attempt], ended: str) -> Learned:
     """The head on every picture, whatever else was tried; what repeats it is a recipe of 0 epochs."""
-    where = f"out-of-fold logits of the head, {len(np.unique(data.folds))} folds"
+    where = f"out-of-fold logits of the head, {len(data.fold_numbers)} folds"
     again = recipe.model_copy(update={"epochs": 0})
-    return Learned(attempts, choice.out_of_fold, np.arange(len(data.pictures)), where, ended, again, choice.strength)
+    return Learned(attempts, choice.out_of_fold[data.judged], data.judged, where, ended, again, choice.strength)
 
 
 def calibrated_loss(logits: Logits, labels: Labels) -> tuple[float, float]:

@@ -15,7 +15,9 @@ from eyebright.training.augment.erasing import erased
 from eyebright.training.augment.geometry import moved
 from eyebright.training.augment.jpeg import compressed
 from eyebright.training.augment.values import OFF, Augment
+from eyebright.training.pictures import Pictures
 
+POOLED = 64  # pictures that are numbers at a time: thousands of large ones would not fit into memory
 PIECE_BYTES = 8 * 2**20  # buffers of this size are used again from one change to the next; larger ones come fresh and cold
 
 # The way of light: the scene, its colours, the lens, the sensor, the file. What is erased stays plain.
@@ -48,9 +50,10 @@ def _pieces(pixels: Tensor) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
-def thumbnails(pictures: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+def thumbnails(pictures: Pictures, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The pictures and their mirror images at ``side`` pixels, as rows of numbers [n, 3 side side]: features of a kind."""
-    small = F.adaptive_avg_pool2d(to_batch(pictures), side)
+    starts = range(0, len(pictures), POOLED)
+    small = torch.cat([F.adaptive_avg_pool2d(to_batch(pictures[start : start + POOLED]), side) for start in starts])
     return small.flatten(1).numpy(), small.flip(3).flatten(1).numpy()
 
 

@@ -7,12 +7,13 @@ import numpy as np
 
 from eyebright.core import seeds
 from eyebright.core.errors import DataError
-from eyebright.data.folds import group_folds, usable_folds
+from eyebright.data.folds import group_folds, lone_rows_beside_others, usable_folds
 from eyebright.models.network import PixelNetwork
 from eyebright.training.augment import thumbnails
 from eyebright.training.fit import LabelledPictures, Pace, choose_precision, measure_pace
 from eyebright.training.folded import CHECKED, SHARES
 from eyebright.training.mirror import mirror_is_harmless
+from eyebright.training.pictures import ChosenPictures
 from eyebright.training.recipe import Recipe
 from eyebright.training.sampling import epoch_size
 from eyebright.training.scratch import TrainingData, affordable_epochs, shown_share
@@ -102,7 +103,7 @@ def affordable(work: Work, data: TrainingData, recipe: Recipe, pace: Pace, most:
 
 def affordable_in_folds(work: Work, data: TransferData, recipe: Recipe, pace: Pace, most: int) -> int:
     """How many epochs fit into the time that is left for each network of a fine-tuning in folds."""
-    labels, folds = data.pictures.labels, len(np.unique(data.folds))
+    labels, folds = data.pictures.labels, len(data.fold_numbers)
     left = work.deadline - time.monotonic()
     left -= len(SHARES) * (len(labels) + folds * min(CHECKED, len(labels))) * pace.evaluation
     shown = (folds - 1) * epoch_size(labels, recipe.sampling)  # in an epoch of every network
@@ -114,7 +115,7 @@ def _settle_in_folds(work: Work, data: TransferData, recipe: Recipe, epochs: int
 
     By itself it is done where all pictures are to be learned from, a part of the network is trained, and there is time.
     """
-    asked, count = work.settings.fine_tune_in_folds, len(np.unique(data.folds))
+    asked, count = work.settings.fine_tune_in_folds, len(data.fold_numbers)
     if asked != "auto":
         return asked == "yes", folded if asked == "yes" else epochs
     otherwise = recipe.schedule == "plateau" or bool(work.settings.patience) or work.settings.ensemble != "none"
@@ -181,9 +182,11 @@ def _settle_precision(
 
 
 def _ask_mirror(work: Work) -> tuple[bool, str]:
+    """The answer of a sample. Classes of which it has one group are not asked about: none knows them that has not seen it."""
     pictures = work.pictures
     some = np.sort(seeds.order(work.settings.seed, "mirror", 0, pictures.hashes)[:MIRROR_SAMPLE])
-    plain, mirrored = thumbnails(pictures.pictures[some], MIRROR_SIDE)
+    some = some[~lone_rows_beside_others(pictures.labels[some], [work.units[row] for row in some])]
+    plain, mirrored = thumbnails(ChosenPictures(pictures.pictures, some), MIRROR_SIDE)
     labels, groups = pictures.labels[some], [work.units[row] for row in some]
     wanted, _ = usable_folds(labels, groups, MIRROR_FOLDS)
     folds = group_folds(labels, groups, wanted, work.settings.seed)

@@ -9,9 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from eyebright.backends.device import choose_device
 from eyebright.core.bundle import Architecture
+from eyebright.core.errors import DataError
+from eyebright.core.events import Note
 from eyebright.core.files import write_text
 from eyebright.core.preprocess import Preprocess
 from eyebright.core.views import ONE_VIEW, Views
+from eyebright.data.folds import lone_rows_beside_others
+from eyebright.data.split import unit_names
 from eyebright.models import lite0
 from eyebright.models.catalogue import own_size, resolve
 from eyebright.models.cnn import MINIMUM_SIZE
@@ -74,7 +78,10 @@ class Plan(BaseModel):
 
 
 def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
-    """The plan for this material, before anything is timed."""
+    """The plan for this material, before anything is timed.
+
+    Raises ``DataError`` where the head of a pretrained network could not be cross-validated: now, not when all is embedded.
+    """
     for baseline in settings.baselines:
         parse(baseline)  # an unknown name is refused now, not after the training
     side = _median_side(material)
@@ -100,10 +107,12 @@ def choose(settings: TrainSettings, material: Material, story: Story) -> Plan:
         )
 
     plan = plan_of(name, way, story)
+    if way == "transfer":
+        _require_folds(material)
     if name != SPEED:
         return plan
     recipe = speed_recipe(plan.recipe, settings, pictures, plan.preprocess.height)
-    beside = _beside(settings, side, pictures)
+    beside = _possible_rival(_beside(settings, side, pictures), settings, material, story)
     rival = plan_of(beside, _way(settings, beside), story.within(beside)) if beside else None
     return plan.model_copy(update={"recipe": recipe, "rival": rival})
 
@@ -119,6 +128,24 @@ def _beside(settings: TrainSettings, side: int, pictures: int) -> str | None:
     if side > SMALL:
         return lite0.NAME
     return "cnn" if settings.optimiser == "auto" and pictures <= FEW else None
+
+
+def _possible_rival(beside: str | None, settings: TrainSettings, material: Material, story: Story) -> str | None:
+    """``beside``, or None where it would be pretrained and its head could not be cross-validated."""
+    if beside is None or _way(settings, beside) != "transfer":
+        return beside
+    try:
+        _require_folds(material)
+    except DataError as error:
+        story(Note(f"{beside} is not trained beside {SPEED}: {error}", "warning"))
+        story.choose("model", SPEED, f"beside it {beside} would be trained, but its head could not be cross-validated")
+        return None
+    return beside
+
+
+def _require_folds(material: Material) -> None:
+    samples = material.samples("train", "validation")
+    lone_rows_beside_others(labels_of(samples), unit_names(samples, material.audit))
 
 
 def _sampling(settings: TrainSettings, material: Material, story: Story) -> str:

@@ -1,9 +1,12 @@
 """Two networks on the same pictures; the one is kept that knows the validation part better."""
 
 import dataclasses
+import math
 import time
 
-from eyebright.core.errors import ResourceError
+import numpy as np
+
+from eyebright.core.errors import DivergedError
 from eyebright.core.events import Note
 from eyebright.core.report import Attempt
 from eyebright.core.run import Run
@@ -20,7 +23,8 @@ SHARE = 0.75  # of the time that is left, for the plan; its rival has the rest
 def contest(work: Work) -> Tried:
     """What ``work.plan`` leads to, or its rival where there is one and it is better: at its best temperature, by log loss.
 
-    One that diverges has lost; where both do, the error is the rival's.
+    One that diverges has lost; where both do, the error is the rival's. Where the disk is full, nobody has lost: the run ends,
+    and can go on.
     """
     rival = work.plan.rival
     if rival is None:
@@ -48,7 +52,7 @@ def contest(work: Work) -> Tried:
 def _try(work: Work) -> Tried | None:
     try:
         return try_plan(work)
-    except ResourceError as error:
+    except DivergedError as error:
         work.story(Note(f"{work.plan.architecture.name} is out of the contest: {error}", "warning"))
         return None
 
@@ -59,7 +63,8 @@ def _better(work: Work, first: Tried | None, second: Tried | None) -> Tried:
         assert only is not None
         work.story.choose("model", only.work.plan.architecture.name, "the other one diverged")
         return only
-    scores = [_score(one) for one in (first, second)]
+    both = np.intersect1d(_validation_rows(first), _validation_rows(second))  # a lone class is judged by one of them alone
+    scores = [_score(one, both) for one in (first, second)]
     kept, lost = (first, second) if scores[0] <= scores[1] else (second, first)
     name, beaten = (one.work.plan.architecture.name for one in (kept, lost))
     losses = f"{min(scores):.3f} on the validation part, that of {beaten} {max(scores):.3f}"
@@ -67,10 +72,17 @@ def _better(work: Work, first: Tried | None, second: Tried | None) -> Tried:
     return kept
 
 
-def _score(tried: Tried) -> float:
-    learned = tried.learned
-    held = tried.work.held_out[learned.rows]
-    return calibrated_loss(learned.logits[held], tried.data.pictures.labels[learned.rows[held]])[0]
+def _validation_rows(tried: Tried) -> np.ndarray:
+    """The validation pictures that it was held out from."""
+    rows = tried.learned.rows
+    return np.asarray(rows[tried.work.held_out[rows]])
+
+
+def _score(tried: Tried, rows: np.ndarray) -> float:
+    asked = np.isin(tried.learned.rows, rows)
+    if not asked.any():
+        return math.inf
+    return calibrated_loss(tried.learned.logits[asked], tried.data.pictures.labels[tried.learned.rows[asked]])[0]
 
 
 def _attempt(tried: Tried, *, kept: bool) -> Attempt:

@@ -5,7 +5,7 @@ import numpy as np
 from eyebright.core.arrays import Logits
 from eyebright.core.events import Phase, Progress
 from eyebright.core.report import LearningCurve
-from eyebright.data.folds import group_folds, usable_folds
+from eyebright.data.folds import SEEN_BY_ALL, folds_around_lone
 from eyebright.evaluation.learning import learning_curve
 from eyebright.training.members import FRACTIONS, head_on_features, shares_of_training
 from eyebright.training.scratch import Learned, TrainingData
@@ -24,8 +24,7 @@ def curve_of(work: Work, data: TrainingData, learned: Learned) -> LearningCurve:
 
 def _curve_of_head(work: Work, data: TransferData, learned: Learned) -> LearningCurve:
     labels, seed = data.pictures.labels, work.settings.seed
-    count, _ = usable_folds(labels, work.units, CURVE_FOLDS)
-    folds = group_folds(labels, work.units, count, seed)
+    folds, count, _ = folds_around_lone(labels, work.units, CURVE_FOLDS, seed)
     work.story(Phase("Asking whether more pictures would help", len(FRACTIONS) * count, "heads"))
     assert learned.strength is not None
     train = head_on_features(data, learned.strength)
@@ -38,7 +37,9 @@ def _curve_of_head(work: Work, data: TransferData, learned: Learned) -> Learning
         seed=seed,
         on_step=lambda done: work.story(Progress(done)),
     )
-    points = [(share.n, work.table(work.samples, share.logits)) for share in shares]
+    judged = np.flatnonzero(folds != SEEN_BY_ALL)
+    samples = [work.samples[row] for row in judged.tolist()]
+    points = [(share.n, work.table(samples, share.logits[judged])) for share in shares]
     how = f"the head on frozen features, {count} folds of every picture but the test part"
     return learning_curve(points, how=how, seed=seed)
 

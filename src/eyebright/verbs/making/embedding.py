@@ -67,17 +67,17 @@ def kept_graph(name: str) -> bytes | None:
 
 
 def graph_of(network: PixelNetwork, size: tuple[int, int], name: str) -> bytes | None:
-    """The network as ONNX, kept or written now and kept; None where it cannot be written so."""
+    """The network as ONNX, kept or written now and kept; None where it cannot be written so, or there is no room aside."""
     known = kept_graph(name)
     if known is not None:
         return known
-    with tempfile.TemporaryDirectory() as aside:
-        path = Path(aside, "backbone.onnx")
-        try:
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as aside:
+            path = Path(aside, "backbone.onnx")
             write_onnx(network, size, path, classes=tuple(map(str, range(network.head.out_features))), name="backbone")
-        except ModelError:
-            return None
-        content = path.read_bytes()
+            content = path.read_bytes()
+    except (ModelError, OSError):  # the folder for temporary files may be full, or missing: torch does it
+        return None
     with contextlib.suppress(ResourceError, OSError):  # a disk that refuses costs the next run some seconds, not this one
         write_bytes(_file(name), content)
         _forget_the_oldest()
@@ -97,7 +97,7 @@ def quick_embedder(network: PixelNetwork, pictures: ByteBatch, recipe: Recipe, n
     size = (pictures.shape[2], pictures.shape[3])
     graph = graph_of(network, size, name)
     if graph is None:
-        return None, "the network cannot be written as a graph"
+        return None, "the network's graph cannot be written"
     try:
         embedder = GraphFeatures(graph, threads=usable_cores())
     except ModelError as error:  # half a file in the cache

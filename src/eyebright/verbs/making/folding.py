@@ -35,11 +35,14 @@ class Folded:
     how: str = ""
     decision: Decision | None = None
 
-    def summary(self, decision: Decision, *, seed: int) -> CrossValidation | None:
-        """The cross-validation's figures, or None where there was none."""
+    def summary(self, *, seed: int) -> CrossValidation | None:
+        """The cross-validation's figures, or None where there was none.
+
+        At the folds' own temperature: what a calibration part gives belongs to the final model, which is another.
+        """
         if self.out_of_fold is None or self.fold_of is None:
             return None
-        own = decision if self.decision is None else fit_temperature(self.out_of_fold, fitted_on=self.how)
+        own = fit_temperature(self.out_of_fold, fitted_on=self.how)
         return cross_validation(self.out_of_fold, self.fold_of, own, how=self.how, seed=seed)
 
 

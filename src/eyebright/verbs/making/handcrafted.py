@@ -157,7 +157,9 @@ def _calibration(work: Work, model: HandcraftedModel) -> Predictions | None:
     if not samples:
         return None
     predictor = HandcraftedPredictor(model, work.material.source.classes)
-    outputs = ask(predictor, work.prepare(samples).pictures, on_event=work.story)
+    pictures = work.prepare(samples).pictures
+    assert isinstance(pictures, np.ndarray)
+    outputs = ask(predictor, pictures, on_event=work.story)
     return work.table(samples, np.concatenate([logits for logits, _ in outputs]))
 
 

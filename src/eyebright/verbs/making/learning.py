@@ -62,7 +62,7 @@ def learn(settings: TrainSettings, material: Material, plan: Plan, run: Run, sto
         decision=decision,
         learned=folded.learned,
         weights_origin=tried.origin,
-        cross_validation=folded.summary(decision, seed=settings.seed),
+        cross_validation=folded.summary(seed=settings.seed),
         learning_curve=curve,
     )
 

@@ -102,10 +102,11 @@ def write_settings(settings: TrainSettings, place: Run, story: Story) -> None:
 
 
 def clear_scratch(place: Run) -> None:
-    """Removes what only an unfinished run needs."""
-    for pattern in SCRATCH:
-        for leftover in place.checkpoints.glob(pattern):
-            leftover.unlink()
+    """Removes what only an unfinished run needs, and what the network beside the plan's left of it."""
+    for checkpoints in (place.checkpoints, Run(place.checkpoints / RIVAL).checkpoints):
+        for pattern in SCRATCH:
+            for leftover in checkpoints.glob(pattern):
+                leftover.unlink()
 
 
 def _sweep(place: Run) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 
 from eyebright.core.events import Note
-from eyebright.data.folds import group_folds, usable_folds
+from eyebright.data.folds import folds_around_lone
 from eyebright.models.network import PixelNetwork
 from eyebright.training.folded import fine_tune_in_folds
 from eyebright.training.head import HeadChoice
@@ -64,8 +64,10 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
     features = work.embed(network)
     mirrored = work.embed(network, mirrored=True) if _embeds_mirrored(work, network) else None
     labels = work.pictures.labels
-    folds, why = usable_folds(labels, work.units, work.settings.folds or work.settings.head_folds)
-    work.story.choose("folds of the head", str(folds), why)
+    folds, count, why = folds_around_lone(
+        labels, work.units, work.settings.folds or work.settings.head_folds, work.settings.seed
+    )
+    work.story.choose("folds of the head", str(count), why)
     data = TransferData(
         work.pictures,
         work.held_out,
@@ -73,7 +75,7 @@ def _transfer(work: Work, network: PixelNetwork) -> tuple[TrainingData, Learned]
         work.class_weights(),
         features=features,
         mirrored=mirrored,
-        folds=group_folds(labels, work.units, folds, work.settings.seed),
+        folds=folds,
         sampling=work.plan.recipe.sampling,
     )
     choice = transfer_head(network, data, checkpoints=work.run.checkpoints, on_event=work.story)

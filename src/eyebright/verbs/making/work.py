@@ -126,6 +126,7 @@ class Work:
         name, cache = self._cache(network, mirrored=mirrored)
         contents = self.material.contents(samples)
         pictures = self.pictures.pictures
+        assert isinstance(pictures, np.ndarray)
         if len(samples) < len(self.samples):
             place = {sample.key: row for row, sample in enumerate(self.samples)}
             pictures = pictures[[place[sample.key] for sample in samples]]
