@@ -20,7 +20,6 @@ from PIL import (
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
-    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -33,6 +32,7 @@ from eyebright.images.hearing import listening
 from eyebright.images.heif import open_heif
 from eyebright.images.limits import MAX_BYTES, MAX_PIXELS, check_bytes, check_size
 from eyebright.images.profile import to_srgb
+from eyebright.images.slow import open_pnm, refuse_many_scans
 from eyebright.images.sniff import FORMATS, not_a_picture, picture_format
 
 __all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "Colour", "Decoded", "decode", "decode_any", "from_array", "picture_format"]
@@ -50,7 +50,7 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "AVIF": AvifImagePlugin.AvifImageFile,
-    "PPM": PpmImagePlugin.PpmImageFile,
+    "PPM": open_pnm,
     "HEIF": open_heif,
 }
 
@@ -155,6 +155,8 @@ def _load(content: bytes, format_name: str) -> ImageFile.ImageFile:
         image = _OPENERS[format_name](io.BytesIO(content))
         check_size(*image.size)
         check_size(*getattr(image, "_tile_size", image.size))  # a TIFF's tiles may be larger than its picture
+        if format_name == "JPEG":
+            refuse_many_scans(content)
         image.load()
     except ImageError:
         raise
