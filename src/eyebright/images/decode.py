@@ -38,6 +38,8 @@ from eyebright.images.sniff import FORMATS, not_a_picture, picture_format
 __all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "Colour", "Decoded", "decode", "decode_any", "from_array", "picture_format"]
 
 WHITE = (255, 255, 255, 255)
+_PHOTOMETRIC = 262  # TIFF's tag for what its values mean
+_NO_READER = "unknown pixel mode"  # Pillow's words of a TIFF
 
 Colour = Literal["colour", "grey"]
 
@@ -102,7 +104,7 @@ def decode(content: bytes, *, colour: Colour = "colour") -> Decoded:
         notes = _animation_note(image)
         try:
             upright = _upright(image, notes)
-            picture = _coloured(_plain(upright, notes), colour)
+            picture = _coloured(_plain(upright, notes, zero_is_white=_zero_is_white(image)), colour)
         except ImageError:
             raise
         except Exception as error:  # a parser on hostile bytes may raise anything
@@ -166,6 +168,11 @@ def _load(content: bytes, format_name: str) -> ImageFile.ImageFile:
             "Save a smaller copy."
         ) from None
     except Exception as error:  # a parser on hostile bytes may raise anything
+        if str(error) == _NO_READER:
+            raise ImageError(
+                f"The {format_name} stores its pixels in a layout that is not read (bits, byte order or what the values mean); "
+                "it may be whole. Save it as PNG."
+            ) from None
         raise _damaged(format_name, error) from error
     return image
 
@@ -203,10 +210,16 @@ _TURNS = {
 }
 
 
-def _plain(image: Pillow.Image, notes: list[str]) -> Pillow.Image:
+def _zero_is_white(image: Pillow.Image) -> bool:
+    """Whether a TIFF counts its grey from white: Pillow turns that round for 8 bits and fewer, but not for more."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def _plain(image: Pillow.Image, notes: list[str], *, zero_is_white: bool) -> Pillow.Image:
     """The picture in mode L or RGB."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Pillow.fromarray(_deep_to_bytes(np.asarray(image), notes))
+        grey = _deep_to_bytes(np.asarray(image), notes)
+        return Pillow.fromarray(255 - grey if zero_is_white else grey)
     profile = image.info.get("icc_profile")
     if image.has_transparency_data:
         colours = image.convert("RGBA")
