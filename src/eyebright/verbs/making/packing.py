@@ -64,7 +64,6 @@ def complete(folder: Path, contents: Contents, forms: dict[str, Form], probe: Pr
 
     The probe's golden logits are those of ``reference``.
     """
-    (folder / "probe").mkdir()
     for name, content in probe.encoded.items():
         write_bytes(folder / name, content)
     save_decision(contents.decision, folder / "decision.json")
