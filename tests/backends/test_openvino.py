@@ -54,14 +54,21 @@ def test_a_graph_without_logits_is_refused(tmp_path):
 
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no graph at all")
+    with pytest.raises(ModelError, match="cannot be opened"):
+        OpenvinoPredictor(tmp_path / "a.onnx", CLASSES)
+
+
+def test_a_whole_file_that_it_cannot_run_is_refused(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match="cannot be opened by OpenVINO"):
         OpenvinoPredictor(tmp_path / "a.onnx", CLASSES)
 
 
-def test_a_graph_that_reaches_for_another_file_is_refused(tmp_path):
-    (tmp_path / "other").write_bytes(np.zeros(1, dtype=np.float32).tobytes())
+def test_a_graph_that_reaches_for_another_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the runtime looks for the file
+    (tmp_path / "other").write_bytes(np.zeros(3, dtype=np.float32).tobytes())
     path = write_graph(tmp_path / "a.onnx", external=external_tensor("other", "other"))
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="it keeps values in another file"):
         OpenvinoPredictor(path, CLASSES)
 
 

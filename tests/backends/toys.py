@@ -47,8 +47,8 @@ def slice_at(name, value):
     return name, TensorProto.INT64, [1], [value]
 
 
-def external_tensor(name, location):
-    """A tensor whose values lie in another file."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+def external_tensor(name, location, count=3):
+    """A tensor of ``count`` values that lie in another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[count], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=str(location))
     return tensor

@@ -118,6 +118,23 @@ def test_a_block_that_fails_leaves_the_old_directory(tmp_path, failure):
     assert names_in(tmp_path) == ["bundle"]
 
 
+def test_a_file_of_the_users_that_cannot_be_read_is_not_blamed_on_the_directory(tmp_path):
+    target = tmp_path / "bundle"
+    with pytest.raises(FileNotFoundError, match="model"), files.new_directory(target):
+        (tmp_path / "model").read_bytes()
+    assert names_in(tmp_path) == []
+
+
+def test_a_write_in_the_block_that_fails_names_its_own_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refuse(errno.ENOSPC))
+    with (
+        pytest.raises(ResourceError, match=r"model\.onnx could not be written"),
+        files.new_directory(tmp_path / "bundle") as aside,
+    ):
+        files.write_bytes(aside / "model.onnx", b"graph")
+    assert names_in(tmp_path) == []
+
+
 def test_a_rename_that_fails_half_way_puts_the_old_directory_back(tmp_path, monkeypatch):
     target = tmp_path / "bundle"
     with files.new_directory(target) as aside:

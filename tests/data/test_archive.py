@@ -259,3 +259,13 @@ def test_trashnet_is_read_from_its_zip():
     assert len(source.samples) == 1011
     assert source.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert decode(source.read(source.samples[0].key)).format == "JPEG"
+
+
+@pytest.mark.parametrize(("stored", "name"), [("häst".encode(), "häst"), ("häst".encode("cp437") + b"a", "hästa")])
+def test_a_name_in_utf_8_is_read_as_such_where_the_zip_does_not_say_so(tmp_path, stored, name):
+    path = zip_of(tmp_path / "pets.zip", {"h____/1.png": png(), "dog/1.png": png()})
+    path.write_bytes(path.read_bytes().replace(b"h____", stored))
+    source = zip_source(path)
+    assert source.classes == ("dog", name)
+    assert keys(source) == ["dog/1.png", f"{name}/1.png"]
+    assert source.read(f"{name}/1.png") == png()

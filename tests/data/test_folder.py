@@ -272,11 +272,23 @@ def test_directory_loops_end_and_the_true_directory_keeps_its_pictures(tmp_path)
     assert source.stray == ("0/", "a/again/", "a/loop/")
 
 
-def test_broken_links_and_pipes_are_stray_and_never_opened(tmp_path):
+def test_other_links_to_nowhere_and_pipes_are_stray_and_never_opened(tmp_path):
     class_folders(tmp_path, {"a": 1, "b": 1})
-    (tmp_path / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "a" / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
     os.mkfifo(tmp_path / "a" / "pipe.png")
-    assert folder_source(tmp_path).stray == ("a/gone.png", "a/pipe.png")
+    assert folder_source(tmp_path).stray == ("a/gone.txt", "a/pipe.png")
+
+
+def test_pictures_that_were_not_fetched_are_unreadable_and_not_stray(tmp_path):
+    # git-annex leaves links to nowhere in their place.
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / "gone.png").symlink_to(tmp_path / ".git" / "annex" / "gone.png")
+    source = folder_source(tmp_path)
+    assert source.stray == ()
+    assert [sample.key for sample in source.samples] == ["a/0.png", "a/gone.png", "b/0.png"]
+    with pytest.raises(ImageError, match="cannot be read: No such file"):
+        source.read("a/gone.png")
+    assert [path.name for path in pictures_in(tmp_path / "a")] == ["0.png", "gone.png"]
 
 
 def test_a_read_only_folder_is_enough(tmp_path):

@@ -15,6 +15,7 @@ from eyebright.data.audit import audit
 from eyebright.data.folder import folder_source
 from eyebright.data.scan_cache import ScanCache
 from eyebright.images.decode import decode_any
+from eyebright.images.phash import SIDE
 
 
 @pytest.fixture
@@ -151,6 +152,23 @@ def test_files_that_were_not_used_for_longest_go_first(source, tmp_path, decoded
         os.utime(file, (1000, 1000))
     audit(source, cache=tmp_path)  # uses the first alone
     assert {file for file in files if file.stat().st_mtime > 2000} == {first}
+
+
+def test_more_new_findings_than_fit_are_kept_up_to_the_limit(source, tmp_path, monkeypatch):
+    scanned = next(iter(audit(source).scanned.values()))
+    thumb = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    monkeypatch.setattr(room, "LIMIT", 20 * (thumb.nbytes + 2048))
+    before = ScanCache(tmp_path)
+    for number in range(1000):
+        before.put(f"{number:064}", (scanned, thumb))
+    assert len(before._new) < 40  # the others take no memory
+    before.flush()
+    (file,) = tmp_path.rglob("*.safetensors")
+    assert 0.8 * room.LIMIT < file.stat().st_size <= room.LIMIT
+    known = ScanCache(tmp_path)._known
+    assert sorted(known) == [f"{number:064}" for number in range(len(known))]  # the first ones
+    before.put("f" * 64, (scanned, thumb))  # written, they leave room for more
+    assert len(before._new) == 1
 
 
 def test_a_field_more_finds_nothing_of_before():

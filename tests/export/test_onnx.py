@@ -1,5 +1,6 @@
 """The ONNX form: any batch, the class names inside, and the same numbers; other weights are found out."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from eyebright.backends.onnx_ import OnnxPredictor
 from eyebright.backends.torch_ import TorchPredictor
-from eyebright.core.errors import ModelError
+from eyebright.core.errors import ModelError, ResourceError
 from eyebright.core.parity import require_parity
 from eyebright.core.predictor import Predictor
 from eyebright.export.onnx_ import write_onnx, write_with_head
@@ -72,6 +73,19 @@ def test_the_network_that_is_written_is_not_touched(tmp_path):
     write_onnx(ours, (12, 16), tmp_path / "model.onnx", classes=CLASSES, name="berries")
     assert ours.training
     assert all(torch.equal(before[name], tensor) for name, tensor in ours.state_dict().items())
+
+
+def test_a_disk_that_fills_up_is_told_and_leaves_no_half_of_a_graph(written, tmp_path, monkeypatch):
+    def refuse(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    head = {"weight": np.zeros((3, 16), np.float32), "bias": np.zeros(3, np.float32), "size": (12, 16)}
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(ResourceError, match="No space left"):
+        write_onnx(network(), (12, 16), tmp_path / "model.onnx", classes=CLASSES, name="berries")
+    with pytest.raises(ResourceError, match="No space left"):
+        write_with_head(written.read_bytes(), path=tmp_path / "model.onnx", classes=CLASSES, name="berries", **head)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_exporter_says_nothing(tmp_path, capfd):

@@ -180,6 +180,32 @@ def test_big_endian_16_bit_grey_is_the_same_picture():
     assert decode(content).image[0, :, 0].tolist() == [1, 255]
 
 
+def tiff_from_white(depth, pixels, order="<", kind=1):
+    """A TIFF of one row whose zero is white."""
+    width = len(pixels) * 8 // depth
+    entries = [(256, width), (257, 1), (258, depth), (259, 1), (262, 0), (273, 200), (277, 1), (278, 1), (279, len(pixels)),
+               (339, kind)]  # fmt: skip
+    short = {"<": lambda value: value, ">": lambda value: value << 16}[order]
+    directory = struct.pack(order + "H", len(entries))
+    directory += b"".join(struct.pack(order + "HHII", tag, 3, 1, short(value)) for tag, value in entries) + bytes(4)
+    start = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8)
+    return (start + directory).ljust(200, b"\0") + pixels
+
+
+def test_a_deep_tiff_whose_zero_is_white_is_the_same_picture_as_its_8_bit_copy():
+    shallow = decode(tiff_from_white(8, bytes([0, 1, 100, 255]))).image
+    deep = decode(tiff_from_white(16, struct.pack("<4H", 0, 257, 25_700, 65_535))).image
+    assert shallow[0, :, 0].tolist() == [255, 254, 155, 0]
+    assert np.array_equal(deep, shallow)
+    assert decode(tiff_from_white(32, struct.pack("<2f", 0, 1), kind=3)).image[0, :, 0].tolist() == [255, 0]
+
+
+def test_a_tiff_in_a_layout_without_a_reader_is_not_called_damaged():
+    with pytest.raises(ImageError, match="a layout that is not read") as caught:
+        decode(tiff_from_white(16, struct.pack(">4H", 0, 257, 25_700, 65_535), ">"))
+    assert "damaged" not in str(caught.value)
+
+
 def test_deeper_grey_is_scaled_by_its_own_range_and_says_so():
     decoded = decode(encoded(Image.fromarray(np.array([[-100, 0, 155]], dtype=np.int32)), "TIFF"))
     # -100..155 spans 255, so each value moves up by 100

@@ -279,6 +279,14 @@ def test_sixteen_bit_jpeg_2000_keeps_its_depth():
     assert np.array_equal(grey(dicom(stored, syntax=JPEG2000Lossless, frames=[frame], **tags)), grey(dicom(stored, **tags)))
 
 
+def test_a_packed_jpeg_of_thousands_of_scans_is_refused():
+    stored = noise(64, 64)[..., 0]
+    frame = encoded(stored, "JPEG", progressive=True)
+    many = frame[:-2] + frame[frame.rindex(b"\xff\xda") : -2] * 200 + frame[-2:]
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        decode(dicom(stored, syntax=JPEGBaseline8Bit, frames=[many]))
+
+
 def test_a_packed_picture_of_another_size_is_refused_before_it_is_unpacked():
     frame = encoded(noise(64, 64)[..., 0], "JPEG")
     with pytest.raises(ImageError, match="says 8 x 8 pixels and its packed picture 64 x 64"):

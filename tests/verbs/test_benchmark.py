@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -122,8 +123,20 @@ def test_a_form_that_the_bundle_does_not_have_is_refused(finished):
 
 def test_a_process_that_dies_is_told(finished, monkeypatch):
     monkeypatch.setattr(asking, "CHILD", "eyebright.no_such_module")
-    with pytest.raises(ModelError, match="ended without an answer"):
+    with pytest.raises(
+        ModelError, match=r"ended without an answer, exit code 1: .*No module named eyebright.no_such_module\.$"
+    ):
         Asked(finished.bundle, "onnx", 1)
+
+
+def test_code_in_the_folder_that_the_user_is_in_is_not_run(finished, tmp_path, monkeypatch):
+    for name in ("json.py", "numpy.py", "onnxruntime.py"):
+        (tmp_path / name).write_text("open('was-run', 'w').close()\nraise SystemExit(3)\n", encoding="utf-8")
+    bundle = finished.bundle.resolve()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])  # as where Python is started without a script
+    Asked(bundle, "onnx", 1).close()
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_a_form_that_dies_in_the_middle_fails_alone(finished, monkeypatch):

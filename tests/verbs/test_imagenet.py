@@ -1,5 +1,6 @@
 """The bundle called ``imagenet``: converted once, then kept, and right about photographs that everybody knows."""
 
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 import eyebright
 from eyebright.cli.main import main
+from eyebright.core.bundle import FORMAT_VERSION
 from eyebright.core.errors import MissingExtraError
 from eyebright.core.events import Note
 from eyebright.verbs.making import imagenet as subject
@@ -96,6 +98,28 @@ def test_a_damaged_cache_is_said_and_made_again(tmp_path, monkeypatch):
     with pytest.raises(Made):
         subject.imagenet_bundle(heard.append)
     assert any(isinstance(event, Note) and "damaged" in event.text for event in heard)
+
+
+@pytest.mark.parametrize("harm", [lambda old: old[:-1] + b"?", lambda old: old[: len(old) // 2], None])
+def test_a_damaged_form_in_the_cache_is_said_and_made_again(finished, tmp_path, monkeypatch, harm):
+    monkeypatch.setenv("EYEBRIGHT_CACHE", str(tmp_path))
+    cached = tmp_path / "bundles" / f"imagenet-lite0-{FORMAT_VERSION}-{subject.REVISION}"
+    shutil.copytree(finished.bundle, cached)
+    monkeypatch.setattr(subject, "_convert", lambda path, on_event: pytest.fail("it is whole"))
+    assert subject.imagenet_bundle(lambda event: None).path == cached
+
+    def convert(path, on_event):
+        shutil.rmtree(path)
+        shutil.copytree(finished.bundle, path)
+
+    graph, heard = cached / "model.onnx", []
+    if harm:
+        graph.write_bytes(harm(graph.read_bytes()))
+    else:
+        graph.unlink()
+    monkeypatch.setattr(subject, "_convert", convert)
+    assert subject.imagenet_bundle(heard.append).form_file("onnx") == graph
+    assert [event.level for event in heard if "damaged" in event.text] == ["warning"]
 
 
 def test_a_folder_of_that_name_is_taken_for_what_it_is(tmp_path, monkeypatch, capsys):

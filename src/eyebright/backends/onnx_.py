@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import onnxruntime
 
+from eyebright.backends.one_file import refuse_other_files
 from eyebright.core.arrays import Pixels
 from eyebright.core.errors import ModelError
 from eyebright.core.predictor import Outputs
@@ -74,12 +75,13 @@ class OnnxPredictor:
 def open_graph(
     graph: bytes, what: str, *, threads: int | None = None, waiting: Waiting = "spin", remedy: str = ""
 ) -> onnxruntime.InferenceSession:
-    """A session on this computer's processor. Raises ``ModelError`` where the graph is damaged, named as ``what``.
-
-    From bytes, never by path: a graph can then not reach for data outside its own file.
+    """A session on this computer's processor. Raises ``ModelError`` where the graph, named as ``what``, is damaged or keeps
+    values in another file.
     """
+    refuse_other_files(graph, what)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # what was looked through, and not ORT's own format
     if waiting == "sleep":
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
+from eyebright.backends.one_file import refuse_other_files
 from eyebright.core.arrays import Pixels
 from eyebright.core.errors import ModelError
 from eyebright.core.predictor import Outputs
@@ -22,7 +23,10 @@ class OpenvinoPredictor:
     form = "openvino"
 
     def __init__(self, path: Path, classes: tuple[str, ...], *, threads: int | None = None) -> None:
-        """Compiles the graph for this processor. Raises ``ModelError`` where it is refused, or its outputs are not ours."""
+        """Compiles the graph for this processor.
+
+        Raises ``ModelError`` where it is refused, keeps values in another file, or its outputs are not ours.
+        """
         openvino = quietly_imported()
         config: dict[str, str | int] = {
             "INFERENCE_PRECISION_HINT": "f32",  # else bf16 where the processor has it: another model
@@ -32,8 +36,11 @@ class OpenvinoPredictor:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             core = openvino.Core()
-            # From bytes, never by path: a graph can then not reach for data outside its own file.
-            self._compiled = core.compile_model(core.read_model(path.read_bytes(), b""), "CPU", config)
+            graph = path.read_bytes()
+            refuse_other_files(graph, str(path))
+            self._compiled = core.compile_model(core.read_model(graph, b""), "CPU", config)
+        except ModelError:
+            raise
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds of it
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path} cannot be opened by OpenVINO: {reason}. Use --form onnx.") from None

@@ -62,15 +62,16 @@ def write_json(path: Path, value: Any) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """A directory to fill; it takes the name ``path`` only when the block ends well, replacing what was there.
 
-    Raises ``ResourceError`` where the disk refuses; then ``path`` is as it was.
+    Raises ``ResourceError`` where the directory cannot be made or renamed; then, and whatever the block raises, ``path`` is as
+    it was. What the block itself reads and writes has its own errors.
     """
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = _name_aside(path)
         aside.mkdir()
     try:
+        yield aside
         with _disk_errors(path):
-            yield aside
             if path.exists():
                 old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
                 try:

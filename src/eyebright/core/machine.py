@@ -1,5 +1,6 @@
 """What this computer is: the facts that a time, or a sum of floats, depends on."""
 
+import math
 import os
 import platform
 from importlib import metadata
@@ -11,9 +12,28 @@ _RECORDED = (
 )
 
 
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
 def usable_cores() -> int:
-    """How many cores this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use, which in a container is fewer than the machine has.
+
+    A share of a core (``docker run --cpus 1.5``) counts as a whole one.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, math.ceil(_cores_of_time() or cores)))
+
+
+def _cores_of_time() -> float | None:
+    """How many cores' time the container may take, by version 2 of Linux's control groups or by version 1; None for any."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = (int(word) for file in files for word in (_CGROUPS / file).read_text(encoding="utf-8").split())
+        except (OSError, ValueError):  # there is no such file; or "max", without a limit
+            continue
+        if quota > 0 and period > 0:  # -1 is no limit
+            return quota / period
+    return None
 
 
 def proc(name: str) -> dict[str, str]:

@@ -30,7 +30,10 @@ def folder_source(path: Path) -> Source:
 
 
 def list_folder(root: Path) -> Listing:
-    """Every regular file below ``root``. Links are followed, each directory is visited once, hidden ones are not entered."""
+    """Every regular file below ``root``, and links to nowhere under a picture's name.
+
+    Links are followed, each directory is visited once, hidden ones are not entered.
+    """
     files: list[str] = []
     directories: list[str] = []
     stray: list[str] = []
@@ -50,7 +53,7 @@ def list_folder(root: Path) -> Listing:
                 # Links wait until every true directory was seen: its own name is the better one.
                 (waiting.appendleft if entry.is_symlink() else waiting.append)(inner)
             else:
-                (files if _is(entry, stat.S_ISREG) else stray).append(inner)
+                (files if _is_file(entry) else stray).append(inner)
     return Listing(
         str(root),
         tuple(sorted(files)),
@@ -67,7 +70,7 @@ def pictures_in(folder: Path) -> list[Path]:
     Raises ``DataError`` where there is none: it says what is there instead.
     """
     entries = [entry for entry in _entries(folder) if not is_hidden(entry.name)]
-    files = [entry.name for entry in entries if _is(entry, stat.S_ISREG)]
+    files = [entry.name for entry in entries if _is_file(entry)]
     pictures = [folder / name for name in files if picture_kind(name, lambda inner: first_bytes(folder / inner, HEAD))]
     if pictures:
         return pictures
@@ -111,6 +114,17 @@ def _is(entry: os.DirEntry[str], kind: Callable[[int], bool]) -> bool:
         return kind(entry.stat().st_mode)
     except OSError:  # a link to nowhere
         return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a regular file, or a link to nowhere under a picture's name.
+
+    Such links are pictures that git-annex or DVC has not fetched: reading one says so, and too many of them are refused.
+    """
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return entry.is_symlink() and picture_kind(entry.name, lambda name: b"") is not None
 
 
 def _first_visit(folder: Path, seen: set[tuple[int, int]]) -> bool:

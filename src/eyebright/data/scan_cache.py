@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from eyebright.images.revision import revision
 
 FOLDER = "scans"  # within the cache's home
 LIMIT = 128 * 2**20  # bytes: some 25,000 pictures, read in a fifth of a second
+FRAME = 4096  # bytes of them for what a file has around its rows and thumbprints
 Scan = tuple[Scanned, Thumbprint | None]
 
 
@@ -34,6 +36,7 @@ class _Row:
 
 
 _ROWS = TypeAdapter(list[_Row])
+_ROW = TypeAdapter(_Row)
 # What is known of a picture, and from which side on near copies are looked for: where either changes, nothing is found.
 _SCHEMA = sha256_of_json([[field.name for field in dataclasses.fields(Scanned)], LEAST_SIDE])[:8]
 
@@ -46,6 +49,8 @@ class ScanCache:
         self._root, self._folder = folder, folder / f"{revision()}-{_SCHEMA}"
         self._known: dict[str, Scan] = {}
         self._new: dict[str, Scan] = {}
+        self._bytes = 0  # of the new ones, once they are written
+        self._lock = threading.Lock()
         self._file_of: dict[str, Path] = {}
         self._used: set[Path] = set()
         with contextlib.suppress(OSError):  # another user's folder
@@ -77,15 +82,23 @@ class ScanCache:
         return digest, found
 
     def put(self, digest: str, scan: Scan) -> None:
-        """Remembers ``scan`` until ``flush``. Safe to call from many threads."""
-        self._new[digest] = scan
+        """Remembers ``scan`` until ``flush``; what would not fit into the cache any more is let go of. Safe to call from many
+        threads."""
+        scanned, thumb = scan
+        row = _Row(digest, None if thumb is None else LIMIT, scanned)  # no row among the thumbprints has a longer number
+        weight = len(_ROW.dump_json(row)) + 1 + (0 if thumb is None else thumb.nbytes)
+        with self._lock:
+            if digest not in self._new and self._bytes + weight <= LIMIT - FRAME:
+                self._new[digest] = scan
+                self._bytes += weight
 
     def flush(self, *, new: bool = True) -> None:
         """Marks the files that were used, and writes what is ``new`` to one file more."""
         for file in self._used:
             with contextlib.suppress(OSError):
                 os.utime(file)
-        found, self._new = self._new, {}
+        with self._lock:
+            found, self._new, self._bytes = self._new, {}, 0
         if not new or not found:
             return
         rows: list[_Row] = []

@@ -20,6 +20,7 @@ from eyebright.data.source import Source
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 PIECE = 2**20
+UTF8 = 0x800  # the flag by which an entry says that its name is in UTF-8 (APPNOTE.TXT, 4.4.4)
 
 
 def zip_source(path: Path) -> Source:
@@ -89,12 +90,23 @@ def _checked(packed: zipfile.ZipFile, path: Path, max_total_bytes: int) -> tuple
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in packed.infolist():
         _refuse_special(entry, directory)
-        if entry.filename.endswith(("/", "\\")):
-            directory.add_folder(entry.filename)
+        name = _name(entry)
+        if name.endswith(("/", "\\")):
+            directory.add_folder(name)
         else:
-            entries[directory.add_file(entry.filename, entry.file_size)] = entry
+            entries[directory.add_file(name, entry.file_size)] = entry
     _refuse_bomb(packed.infolist(), path)
     return directory, entries
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """The entry's name. Many programs write UTF-8 without saying so; the names are then read as DOS's, which Python does."""
+    if entry.flag_bits & UTF8 or entry.filename.isascii():
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:  # DOS's indeed
+        return entry.filename
 
 
 def _refuse_special(entry: zipfile.ZipInfo, directory: Directory) -> None:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from eyebright import __version__
 from eyebright.core.errors import ModelError
+from eyebright.core.files import write_bytes
 from eyebright.export.plain import OPSET, plain_model
 from eyebright.models.network import Classifier
 
@@ -34,7 +35,7 @@ def write_onnx(network: Classifier, size: tuple[int, int], path: Path, *, classe
         raise ModelError(
             f"{name} could not be written as ONNX ({type(error).__name__}). Its torch form is not touched."
         ) from error
-    path.write_bytes(content)
+    write_bytes(path, content)
 
 
 def _exported(network: Classifier, size: tuple[int, int]) -> onnx.ModelProto:
@@ -85,7 +86,7 @@ def write_with_head(
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(classes)])
     made = helper.make_graph(nodes, model.graph.name, list(model.graph.input), [logits, features], [*kept, *head])
     model.graph.CopyFrom(made)
-    path.write_bytes(_described(model, size, classes, name).SerializeToString())
+    write_bytes(path, _described(model, size, classes, name).SerializeToString())
 
 
 def _leading_to(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from eyebright.backends.one_file import refuse_other_files
 from eyebright.core.arrays import Pixels
 from eyebright.core.errors import ModelError
 from eyebright.core.foreign import Foreign, columns_fit, values_for
@@ -192,10 +193,10 @@ def in_one_batch(content: bytes, pixels: Pixels) -> np.ndarray | None:
 
 
 def _session(content: bytes, name: str) -> Any:
+    refuse_other_files(content, name)  # again, for what did not come through ``read_onnx``
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised; they need not be printed too
     try:
-        # From bytes, never by path: a graph can then not reach for data outside its own file.
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no base class
         raise ModelError(f"{name} cannot be opened by ONNX Runtime: {_first_line(error)} Export it again.") from None

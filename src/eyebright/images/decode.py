@@ -20,7 +20,6 @@ from PIL import (
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
-    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -33,11 +32,14 @@ from eyebright.images.hearing import listening
 from eyebright.images.heif import open_heif
 from eyebright.images.limits import MAX_BYTES, MAX_PIXELS, check_bytes, check_size
 from eyebright.images.profile import to_srgb
+from eyebright.images.slow import open_pnm, refuse_many_scans
 from eyebright.images.sniff import FORMATS, not_a_picture, picture_format
 
 __all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "Colour", "Decoded", "decode", "decode_any", "from_array", "picture_format"]
 
 WHITE = (255, 255, 255, 255)
+_PHOTOMETRIC = 262  # TIFF's tag for what its values mean
+_NO_READER = "unknown pixel mode"  # Pillow's words of a TIFF
 
 Colour = Literal["colour", "grey"]
 
@@ -50,7 +52,7 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "AVIF": AvifImagePlugin.AvifImageFile,
-    "PPM": PpmImagePlugin.PpmImageFile,
+    "PPM": open_pnm,
     "HEIF": open_heif,
 }
 
@@ -102,7 +104,7 @@ def decode(content: bytes, *, colour: Colour = "colour") -> Decoded:
         notes = _animation_note(image)
         try:
             upright = _upright(image, notes)
-            picture = _coloured(_plain(upright, notes), colour)
+            picture = _coloured(_plain(upright, notes, zero_is_white=_zero_is_white(image)), colour)
         except ImageError:
             raise
         except Exception as error:  # a parser on hostile bytes may raise anything
@@ -155,6 +157,8 @@ def _load(content: bytes, format_name: str) -> ImageFile.ImageFile:
         image = _OPENERS[format_name](io.BytesIO(content))
         check_size(*image.size)
         check_size(*getattr(image, "_tile_size", image.size))  # a TIFF's tiles may be larger than its picture
+        if format_name == "JPEG":
+            refuse_many_scans(content)
         image.load()
     except ImageError:
         raise
@@ -164,6 +168,11 @@ def _load(content: bytes, format_name: str) -> ImageFile.ImageFile:
             "Save a smaller copy."
         ) from None
     except Exception as error:  # a parser on hostile bytes may raise anything
+        if str(error) == _NO_READER:
+            raise ImageError(
+                f"The {format_name} stores its pixels in a layout that is not read (bits, byte order or what the values mean); "
+                "it may be whole. Save it as PNG."
+            ) from None
         raise _damaged(format_name, error) from error
     return image
 
@@ -201,10 +210,16 @@ _TURNS = {
 }
 
 
-def _plain(image: Pillow.Image, notes: list[str]) -> Pillow.Image:
+def _zero_is_white(image: Pillow.Image) -> bool:
+    """Whether a TIFF counts its grey from white: Pillow turns that round for 8 bits and fewer, but not for more."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def _plain(image: Pillow.Image, notes: list[str], *, zero_is_white: bool) -> Pillow.Image:
     """The picture in mode L or RGB."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Pillow.fromarray(_deep_to_bytes(np.asarray(image), notes))
+        grey = _deep_to_bytes(np.asarray(image), notes)
+        return Pillow.fromarray(255 - grey if zero_is_white else grey)
     profile = image.info.get("icc_profile")
     if image.has_transparency_data:
         colours = image.convert("RGBA")

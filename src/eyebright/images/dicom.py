@@ -17,6 +17,7 @@ from eyebright.images import window
 from eyebright.images.hearing import listening, overhear
 from eyebright.images.limits import check_size
 from eyebright.images.rle import unpack_rle
+from eyebright.images.slow import refuse_many_scans
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -236,6 +237,8 @@ def _check_frame(dataset: "Dataset") -> None:
 
     frame = _first_frame(dataset)
     opener: Any = JpegImageFile if frame.startswith(b"\xff\xd8\xff") else Jpeg2KImageFile
+    if opener is JpegImageFile:
+        refuse_many_scans(frame)
     size = opener(io.BytesIO(frame)).size
     if size != (int(dataset.Columns), int(dataset.Rows)):
         raise ImageError(

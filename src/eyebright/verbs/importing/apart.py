@@ -15,6 +15,7 @@ from typing import Any
 
 import eyebright
 from eyebright.core.errors import ModelError
+from eyebright.core.files import write_text
 from eyebright.core.machine import proc
 
 SECONDS = 900  # a network of a gigabyte is exported in a few minutes
@@ -46,7 +47,7 @@ def run_apart(
     it crashed or took too long.
     """
     root = str(Path(eyebright.__file__).parents[1])
-    (folder / REQUEST_FILE).write_text(json.dumps(dict(request)), encoding="utf-8")
+    write_text(folder / REQUEST_FILE, json.dumps(dict(request)))
     command = [sys.executable, "-I", "-B", "-c", _START, root, module, str(folder)]
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
     homes = {name: str(folder) for name in ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME")}

