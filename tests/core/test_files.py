@@ -125,6 +125,14 @@ def test_a_file_of_the_users_that_cannot_be_read_is_not_blamed_on_the_directory(
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_what_the_disk_refuses_within_the_directory_is_told_as_the_directory(tmp_path, named):
+    said = "bundle could not be written: No space left"
+    with pytest.raises(ResourceError, match=said), files.new_directory(tmp_path / "bundle") as aside:
+        raise OSError(errno.ENOSPC, "No space left on device", *([str(aside / "probe")] if named else []))
+    assert names_in(tmp_path) == []
+
+
 def test_a_write_in_the_block_that_fails_names_its_own_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refuse(errno.ENOSPC))
     with (

@@ -62,15 +62,21 @@ def write_json(path: Path, value: Any) -> None:
 def new_directory(path: Path) -> Iterator[Path]:
     """A directory to fill; it takes the name ``path`` only when the block ends well, replacing what was there.
 
-    Raises ``ResourceError`` where the directory cannot be made or renamed; then, and whatever the block raises, ``path`` is as
-    it was. What the block itself reads and writes has its own errors.
+    Raises ``ResourceError`` where the disk refuses the directory or what the block writes into it; then, and whatever else the
+    block raises, ``path`` is as it was. An error of another file's is that file's, and is passed on as it comes.
     """
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = _name_aside(path)
         aside.mkdir()
     try:
-        yield aside
+        try:
+            yield aside
+        except OSError as error:
+            if error.filename is not None and not Path(str(error.filename)).is_relative_to(aside):
+                raise
+            with _disk_errors(path):  # a write to a full disk names no file
+                raise
         with _disk_errors(path):
             if path.exists():
                 old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
