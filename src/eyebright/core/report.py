@@ -97,7 +97,7 @@ class Evaluation(_Value):
     def misleads_by_confidence(self) -> bool:
         """Whether confidence surely lies further from accuracy than ``POOR_CALIBRATION``, on average over the bins.
 
-        By the low end of the interval: the noise of the bins alone lifts the figure of few hundred pictures to several points.
+        By the low end of the interval, as the bins' noise alone lifts the figure of a few hundred pictures to several points.
         """
         error = self.figures.get("ece")
         return error is not None and error.value is not None and (error.low or 0.0) > POOR_CALIBRATION
