@@ -13,7 +13,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.naive_bayes import CategoricalNB, GaussianNB
 
 from eyebright.core.errors import DataError
-from eyebright.evaluation.cue_scores import _drawn, is_class, luck, score
+from eyebright.evaluation.cue_scores import drawn, is_class, luck, score
 from eyebright.evaluation.naive_bayes import BINS, number_codes, posteriors, word_codes
 from eyebright.evaluation.shortcuts import FEWEST, find_shortcuts
 from eyebright.images.cues import Cues
@@ -137,8 +137,8 @@ def test_luck_grows_with_the_number_of_cues_that_are_tried():
 
 def test_luck_is_asked_of_a_draw_that_keeps_rare_classes_whole():
     labels = np.repeat([0, 1, 2], [5, 4000, 6000])
-    drawn = labels[_drawn(labels, 0)]
-    assert np.bincount(drawn).tolist() in ([5, 998, 997], [5, 997, 998])  # 5, and half of the other 1,995 each
+    some = labels[drawn(labels, 0)]
+    assert np.bincount(some).tolist() in ([5, 998, 997], [5, 997, 998])  # 5, and half of the other 1,995 each
 
 
 def test_one_class_among_twenty_that_has_a_camera_of_its_own_is_named():
@@ -221,6 +221,12 @@ def alarms(sets, n, classes, group_size=1):
 
 def test_of_a_dozen_small_sets_without_shortcuts_none_or_one_is_suspected():
     assert alarms(12, n=30, classes=2) <= 1
+
+
+@pytest.mark.slow
+def test_of_a_dozen_sets_of_a_few_long_tracks_without_shortcuts_none_or_one_is_suspected():
+    # 9,600 pictures of 24 tracks: luck is that of 24, and so must be the strength that is compared with it.
+    assert alarms(12, n=24, classes=2, group_size=400) <= 1
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from eyebright.evaluation.naive_bayes import Codes, posteriors
 
 SHUFFLES = 199
 UNLUCKY = 4  # of 200, the data as it is included: a false alarm in at most 2 of 100 data sets
-SHUFFLED = 2000  # pictures; what luck gives, counted in standard errors, does not depend on how many there are
+SHUFFLED = 2000  # pictures; what luck gives, counted in standard errors, does not depend on how many there are, groups apart
 _TIE = 1e-9
 
 Shares = Float64[np.ndarray, "n classes"]
@@ -91,7 +91,7 @@ def luck(
     fold, luck varies more than they say (Noirhomme et al., NeuroImage: Clinical 4, 2014).
     """
     classes = int(labels.max()) + 1
-    rows = _drawn(labels, seed)
+    rows = drawn(labels, seed)
     strongest = []
     for turn in range(SHUFFLES):
         shuffled = _shuffled(labels[rows], units[rows], seed, turn)
@@ -100,7 +100,7 @@ def luck(
     return sorted(strongest)[-UNLUCKY]
 
 
-def _drawn(labels: Labels, seed: int) -> Int64[np.ndarray, "rows"]:
+def drawn(labels: Labels, seed: int) -> Int64[np.ndarray, "rows"]:
     """At most ``SHUFFLED`` rows, evenly many of each class as far as they reach: a rare class has luck of its own."""
     order = seeds.order(seed, "luck rows", 0, np.arange(len(labels), dtype=np.uint64))
     order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within

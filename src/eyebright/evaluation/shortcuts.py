@@ -21,7 +21,7 @@ from eyebright.core.words import rounded
 from eyebright.data.folds import group_folds, units_of_groups
 from eyebright.evaluation.accuracy import balanced_accuracy, count_answers
 from eyebright.evaluation.cue_families import FAMILIES, Family
-from eyebright.evaluation.cue_scores import Score, Shares, is_class, luck, score
+from eyebright.evaluation.cue_scores import Score, Shares, drawn, is_class, luck, score
 from eyebright.evaluation.intervals import Values, Weights, estimate
 from eyebright.evaluation.naive_bayes import Codes, posteriors
 from eyebright.images.cues import Cues
@@ -127,16 +127,21 @@ def _look(family: Family, codes: dict[str, Codes], table: _Table) -> _Finding:
 
 def _suspect(findings: list[_Finding], columns: list[Codes], table: _Table, seed: int) -> list[_Finding]:
     """The findings, of which the suspicious ones say so; ``columns`` are all that was tried."""
-    if all(_too_well(finding, -math.inf) is None for finding in findings):
+    everywhere = np.arange(len(table.labels))
+    if all(_too_well(finding, -math.inf, table.labels, everywhere) is None for finding in findings):
         return findings  # what luck can do need not be known
-    least = luck(columns, table.labels, units_of_groups(table.groups).of_row, table.folds, seed=seed)
-    return [dataclasses.replace(finding, suspicious=_too_well(finding, least)) for finding in findings]
+    units = units_of_groups(table.groups).of_row
+    least = luck(columns, table.labels, units, table.folds, seed=seed)
+    # A standard error is counted in rows. Where rows come in groups it shrinks with them and luck does not, so strength is
+    # compared on the very rows that luck was asked of.
+    rows = drawn(table.labels, seed) if len(np.unique(units)) < len(units) else np.arange(len(units))
+    return [dataclasses.replace(finding, suspicious=_too_well(finding, least, table.labels, rows)) for finding in findings]
 
 
-def _too_well(finding: _Finding, least: float) -> int | None:
-    """The question that is answered too well, and more strongly than ``least``: the best answered of them."""
+def _too_well(finding: _Finding, least: float, labels: Labels, rows: Int64[np.ndarray, "rows"]) -> int | None:
+    """The question that is answered too well, and on ``rows`` more strongly than ``least``: the best answered of them."""
     which, one = LIMITS[finding.family.kind]
-    skill, strength = finding.score.skill, finding.score.strength
+    skill, strength = finding.score.skill, score(finding.shares[rows], labels[rows]).strength
     passed = (strength > least) & (skill >= np.append(which, np.full(len(skill) - 1, one)))
     return int(np.where(passed, skill, -math.inf).argmax()) if passed.any() else None
 
