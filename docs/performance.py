@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import performance_transfer
-from performance_tables import measured_on, table
+from performance_tables import half_width, measured_on, table
 
 from eyebright.evaluation.intervals import wilson
 
@@ -161,12 +161,10 @@ def _accuracy(row: dict[str, Any]) -> str:
 
 
 def _over_seeds(values: list[float]) -> str:
-    from scipy.stats import t
-
     mean, n = statistics.mean(values), len(values)
     if n < 2:
         return f"{100 * mean:.2f} % (one seed)"
-    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    half = half_width(values)
     return f"{100 * mean:.2f} % ({100 * (mean - half):.2f} to {100 * (mean + half):.2f}, {n} seeds)"
 
 

@@ -22,14 +22,19 @@ def _place(machine: dict[str, Any], packages: Iterable[str]) -> str:
 
 
 def over(values: list[float]) -> str:
-    """The mean and Student's 95 % interval."""
+    """The mean and Student's 95 % interval, where there are two values or more."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.3f}"
+    half = half_width(values)
+    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
+
+
+def half_width(values: list[float]) -> float:
+    """How far Student's 95 % interval of the mean reaches to either side; of two values or more."""
     from scipy.stats import t
 
-    mean, n = statistics.mean(values), len(values)
-    if n < 2:
-        return f"{mean:.3f}"
-    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
-    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
+    return float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

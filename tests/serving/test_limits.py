@@ -87,8 +87,8 @@ def test_bodies_in_memory_have_a_bound_of_their_own():
         assert server.request("POST", "/api/predict", b"x")[0] == 200
 
 
-def test_a_handler_that_takes_too_long_is_stopped_and_the_answer_is_504():
-    stopped = []
+def endless_until_stopped(stopped):
+    """A handler that reads its request and never answers; each time it is stopped, ``stopped`` grows by one."""
 
     async def endless(request: Request) -> Response:
         await request.body()
@@ -99,6 +99,12 @@ def test_a_handler_that_takes_too_long_is_stopped_and_the_answer_is_504():
             raise
         return Response()
 
+    return endless
+
+
+def test_a_handler_that_takes_too_long_is_stopped_and_the_answer_is_504():
+    stopped = []
+    endless = endless_until_stopped(stopped)
     deadlines = dataclasses.replace(QUICK, answer=0.2)
     with running(deadlines=deadlines, routers=route(endless)) as server, Client(server.address) as client:
         for _ in range(2):  # the connection is kept
@@ -203,16 +209,7 @@ def test_a_client_that_leaves_is_counted_as_499_and_what_it_held_is_freed():
 
 def test_work_for_a_client_that_left_after_its_whole_request_is_given_up():
     stopped = []
-
-    async def endless(request: Request) -> Response:
-        await request.body()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            stopped.append(1)
-            raise
-        return Response()
-
+    endless = endless_until_stopped(stopped)
     with running(routers=route(endless)) as server:
         with Client(server.address) as client:
             client.ask("POST", "/api/predict", b"picture")
